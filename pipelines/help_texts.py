@@ -1,0 +1,33 @@
+"""Examples shown by `newsbeam COMMAND --help`; tests run each of them as far as it can be run offline."""
+
+EXAMPLES = {
+    "demo": """\
+example:
+  newsbeam demo --lake /tmp/newsroom
+""",
+    "init": """\
+example:
+  newsbeam init && $EDITOR newsbeam.toml && newsbeam ingest
+""",
+    "ingest": """\
+examples:
+  newsbeam ingest                                     feeds and lake of newsbeam.toml
+  newsbeam ingest --lake news --feeds feeds.opml      feeds of a list
+  newsbeam ingest --lake news https://example.org/feed.xml --contact mailto:you@example.org
+""",
+    "backfill": """\
+examples:
+  newsbeam backfill --lake news CC-NEWS-20260101000000-00001.warc.gz
+  newsbeam backfill --lake news pages.jsonl.gz        lines with url and html, or url, text, title, published
+""",
+    "clean": """\
+examples:
+  newsbeam clean https://example.org/2026/story.html
+  newsbeam clean page.html --url https://example.org/2026/story.html --explain
+  newsbeam clean - --format json < story.txt
+""",
+    "show": """\
+example:
+  newsbeam show 3f9a2c41d07be655 --lake news
+""",
+}

@@ -1,0 +1,113 @@
+"""What a benchmark runs in a process of its own, so that start-up, peak memory and caches are its own.
+
+    python -m tests.bench.measure baseline PAGES.jsonl OUT.parquet [text]
+    python -m tests.bench.measure backfill PAGES.jsonl LAKE
+    python -m tests.bench.measure ingest LAKE FEEDS HOST...
+
+Each prints one line of JSON: seconds beyond the imports, rows, and the peak resident memory of it and its children.
+"""
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+
+def _extract(line: str, with_metadata: bool) -> Optional[dict[str, Any]]:
+    import trafilatura
+
+    page = json.loads(line)
+    if not with_metadata:
+        text = trafilatura.extract(page["html"], url=page["url"], include_comments=False)
+        return {"url": page["url"], "text": text} if text else None
+    document = trafilatura.bare_extraction(page["html"], url=page["url"], with_metadata=True)
+    if document is None:
+        return None
+    held = document.as_dict()
+    return {name: held.get(name) for name in ("url", "title", "author", "date", "text", "sitename")}
+
+
+def _extract_with_metadata(line: str) -> Optional[dict[str, Any]]:
+    return _extract(line, True)
+
+
+def _extract_text(line: str) -> Optional[dict[str, Any]]:
+    return _extract(line, False)
+
+
+def baseline(pages: str, out: str, what: str = "metadata") -> int:
+    """What one would write in an afternoon: a pool of two processes over the pages, plain Parquet at the end."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import trafilatura
+
+    del trafilatura  # imported for the workers, which are forked
+    work = _extract_text if what == "text" else _extract_with_metadata
+    with Path(pages).open(encoding="utf-8") as lines, multiprocessing.get_context("fork").Pool(2) as pool:
+        rows = [row for row in pool.imap_unordered(work, lines, chunksize=4) if row]
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return len(rows)
+
+
+def backfill(pages: str, lake: str) -> int:
+    """The same pages through the whole job, with two extraction processes."""
+    from pipelines import backfill as room
+    from pipelines.ingest import new_run_id
+    from pipelines.options import Config
+    from transforms.lake import open_lake
+
+    _started_now()
+    room.backfill(Config(lake=lake, workers=2), [Path(pages)], run_id=new_run_id())
+    return open_lake(lake).count_articles()
+
+
+def ingest(lake: str, feeds: str, *hosts: str) -> int:
+    """One scheduled run."""
+    from pipelines import ingest as room
+    from pipelines.feed_list import read_feed_list
+    from pipelines.options import Config
+    from transforms.acquire import AcquireConfig
+    from transforms.http import parse_allow_host
+    from transforms.lake import open_lake
+
+    config = Config(
+        lake=lake,
+        feeds=tuple(read_feed_list(Path(feeds))),
+        acquire=AcquireConfig(
+            user_agent="bench", allow_hosts=tuple(parse_allow_host(host) for host in hosts), spacing_seconds=0.0
+        ),
+        workers=2,
+    )
+    _started_now()
+    room.ingest(config, run_id=room.new_run_id())
+    return open_lake(lake).count_articles()
+
+
+_started = time.perf_counter()
+
+
+def _started_now() -> None:
+    global _started
+    _started = time.perf_counter()
+
+
+def main() -> None:
+    what, *arguments = sys.argv[1:]
+    works: dict[str, Callable[..., int]] = {"baseline": baseline, "backfill": backfill, "ingest": ingest}
+    work = works[what]
+    if what == "baseline":
+        import trafilatura  # noqa: F401
+
+        _started_now()
+    rows = work(*arguments)
+    seconds = time.perf_counter() - _started
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps({"seconds": seconds, "rows": rows, "peak_mb": peak / 1024}))
+
+
+if __name__ == "__main__":
+    main()

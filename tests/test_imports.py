@@ -1,0 +1,111 @@
+"""Imports go one way: records, errors | http, lake | capabilities | commit | pipelines; capabilities never meet."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What each layer may import is what stands above it. A file that is not named is a capability or belongs to one.
+FOUNDATION = {"errors", "records", "dead_letters", "schemas", "key_map", "article_url", "detect_language"}
+OUTSIDE = {"http", "address_rules", "bounded_body", "lake"}
+ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltalake": "lake", "aiohttp": "http"}
+# A capability that has outgrown one file: its rooms may import one another.
+ROOMS = {
+    "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
+    "parse_feed": {"parse_json_feed", "repair_xml"},
+    "acquire": {"acquirer", "poll_feeds", "harvest_queue", "entry_pages", "fetch_pages", "pace_hosts"},
+    "strip_cruft": {"cruft_rules", "cruft_engine"},
+}
+CAPABILITIES = {
+    "parse_feed",
+    "poll_feeds",
+    "acquire",
+    "extract_text",
+    "strip_cruft",
+    "fingerprint",
+    "assign_copies",
+    "cluster_stories",
+    "tag_topics",
+}
+
+
+def layer(module: str) -> int:
+    if module in FOUNDATION:
+        return 0
+    if module in OUTSIDE:
+        return 1
+    return 3 if module == "commit" else 2
+
+
+def capability(module: str) -> str:
+    return next((name for name, rooms in ROOMS.items() if module in rooms), module)
+
+
+def violations(module: str, imported: set[str]) -> list[str]:
+    """Return what is wrong with `module` of transforms/ importing `imported` (dotted names)."""
+    found = []
+    for name in sorted(imported):
+        top, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        if top == "pipelines":
+            found.append(f"{module} imports {name}: pipelines stand to the right of everything")
+        elif top == "transforms" and target:
+            if layer(target) > layer(module):
+                found.append(f"{module} imports {name}: that is to its right")
+            elif layer(target) == layer(module) == 2 and capability(target) != capability(module):
+                found.append(f"{module} imports {name}: capabilities never import each other")
+        elif top in ONLY_USER and capability(module) != ONLY_USER[top]:
+            found.append(f"{module} imports {top}: only {ONLY_USER[top]} does")
+    return found
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(node.module or "")
+            if node.module in ("transforms", "pipelines"):
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+MODULES = sorted((ROOT / "transforms").glob("[!_]*.py"))
+
+
+def test_every_capability_has_its_file() -> None:
+    assert {path.stem for path in MODULES} >= CAPABILITIES | {"commit", "lake", "http", "records", "errors"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_imports_go_one_way(path: Path) -> None:
+    assert violations(path.stem, imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "module, imported",
+    [
+        ("records", "transforms.lake"),
+        ("lake", "transforms.commit"),
+        ("http", "transforms.acquire"),
+        ("acquire", "transforms.parse_feed"),
+        ("parse_json_feed", "transforms.strip_cruft"),
+        ("tag_topics", "transforms.commit"),
+        ("commit", "pipelines.ingest"),
+        ("commit", "deltalake"),
+        ("acquire", "aiohttp"),
+    ],
+)
+def test_the_rule_sees_a_wrong_import(module: str, imported: str) -> None:
+    assert len(violations(module, {imported})) == 1
+
+
+@pytest.mark.parametrize(
+    "module, imported", [("commit", "transforms.assign_copies"), ("acquire", "transforms.http"), ("lake", "deltalake")]
+)
+def test_the_rule_allows_what_is_to_the_left(module: str, imported: str) -> None:
+    assert violations(module, {imported}) == []

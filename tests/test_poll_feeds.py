@@ -1,0 +1,390 @@
+"""What to ask of a feed, when, and what its answer means: tables of (state, answer, clock)."""
+
+from typing import Any, Optional
+
+import pytest
+from apache_beam.utils.timestamp import Timestamp
+from multidict import CIMultiDict
+
+from transforms.errors import IngestError, RejectedError, TransientError
+from transforms.http import Response
+from transforms.poll_feeds import (
+    content_hash,
+    decide,
+    declared_seconds,
+    is_due,
+    permanent_target,
+    read_answer,
+    request_headers,
+    retry_after_seconds,
+)
+from transforms.records import FeedState, ParsedFeed, Poll
+
+NOW = Timestamp(1_770_000_000)  # Mon, 02 Feb 2026 02:40:00 GMT
+URL = "https://news.test/feed?key=s3cretvalue"
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def state(**fields: Any) -> FeedState:
+    return FeedState(feed_id="f", **fields)
+
+
+def answer(status: int = 200, body: bytes = b"<rss/>", redirects: Any = (), **headers: str) -> Response:
+    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return Response(URL, status, named, body, redirects, len(body))
+
+
+def row(before: FeedState, response: Optional[Response] = None, **given: Any) -> Poll:
+    return decide(before, url=URL, polled_at=NOW, response=response, **given)
+
+
+def due_in(poll: Poll) -> float:
+    assert poll.next_due_at is not None
+    return (poll.next_due_at.micros - NOW.micros) / 1e6
+
+
+def after(poll: Poll) -> FeedState:
+    """What the lake makes of a committed poll."""
+    names = ("etag", "last_modified", "content_hash", "state", "failures_in_a_row", "next_due_at", "polled_at")
+    return state(**{name: getattr(poll, name) for name in names})
+
+
+# ---- what is sent ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "headers"),
+    [
+        (state(), {}),
+        (state(etag='W/"a b"'), {"If-None-Match": 'W/"a b"'}),
+        (
+            state(etag="no-quotes", last_modified="yesterday"),
+            {"If-None-Match": "no-quotes", "If-Modified-Since": "yesterday"},
+        ),
+        (state(etag="", last_modified=""), {}),
+        (state(etag="", last_modified="Mon"), {"If-Modified-Since": "Mon"}),
+        (state(etag='"a"\r\nX-Evil: 1'), {}),
+        (state(etag='"\udcff"'), {}),
+    ],
+)
+def test_validators_are_sent_as_they_came_or_not_at_all(before: FeedState, headers: dict[str, str]) -> None:
+    assert request_headers(before) == headers
+
+
+# ---- when ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "batch", "streaming"),
+    [
+        (state(), None, None),
+        (state(next_due_at=NOW + 1), None, "not_yet_due"),
+        (state(next_due_at=NOW), None, None),
+        (state(state="moved", next_due_at=NOW + 1), None, "not_yet_due"),
+        (state(failures_in_a_row=2, next_due_at=NOW + 1), None, "not_yet_due"),
+        (state(state="backing_off", failures_in_a_row=3, next_due_at=NOW + 1), "backing_off", "backing_off"),
+        (state(state="backing_off", failures_in_a_row=3, next_due_at=NOW), None, None),
+        (state(state="gone", next_due_at=NOW + 1), "gone", "gone"),
+        (state(state="gone", next_due_at=NOW), None, None),
+    ],
+)
+def test_a_feed_is_due(before: FeedState, batch: Optional[str], streaming: Optional[str]) -> None:
+    assert is_due(before, NOW, respect_schedule=False) == batch
+    assert is_due(before, NOW, respect_schedule=True) == streaming
+
+
+# ---- what came -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "response", "conditional", "verdict"),
+    [
+        (state(), answer(), False, "parse"),
+        (state(content_hash=content_hash(b"<rss/>")), answer(), True, "unchanged"),
+        (state(content_hash=content_hash(b"<rss />")), answer(), True, "parse"),
+        (state(etag="e"), answer(304, b""), True, "not_modified"),
+    ],
+)
+def test_an_answer_that_brings_something(
+    before: FeedState, response: Response, conditional: bool, verdict: str
+) -> None:
+    assert read_answer(before, response, conditional=conditional, now=NOW) == verdict
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "reason", "wait"),
+    [
+        (answer(304, b""), RejectedError, "http_304", None),
+        (answer(200, b" \n"), RejectedError, "empty_body", None),
+        (answer(204, b""), RejectedError, "http_204", None),
+        (answer(302, b""), RejectedError, "http_302", None),
+        (answer(403), RejectedError, "http_403", None),
+        (answer(404), RejectedError, "http_404", None),
+        (answer(410), RejectedError, "http_410", None),
+        (answer(408), TransientError, "http_408", None),
+        (answer(429), TransientError, "http_429", None),
+        (answer(429, Retry_After="120"), TransientError, "http_429", 120.0),
+        (answer(503, Retry_After="7"), TransientError, "http_503", 7.0),
+        (answer(500, Retry_After="7"), TransientError, "http_500", None),
+    ],
+)
+def test_an_answer_that_brings_nothing(response: Response, kind: type, reason: str, wait: Optional[float]) -> None:
+    with pytest.raises(IngestError) as caught:
+        read_answer(state(), response, conditional=False, now=NOW)
+    assert (type(caught.value), caught.value.reason) == (kind, reason)
+    assert getattr(caught.value, "retry_after_seconds", None) == wait
+    assert "s3cretvalue" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "120"}, 120.0),
+        ({"Retry-After": " 0 "}, 0.0),
+        ({"Retry-After": "99999999999999999999"}, DAY),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "٣"}, None),
+        ({"Retry-After": "Mon, 02 Feb 2026 02:50:00 GMT"}, 600.0),
+        ({"Retry-After": "Mon, 02 Feb 2026 02:50:00 GMT", "Date": "Mon, 02 Feb 2026 02:49:00 GMT"}, 60.0),
+        ({"Retry-After": "Sun, 01 Feb 2026 00:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Fri, 02 Feb 2029 00:00:00 GMT"}, DAY),
+        ({"Retry-After": "Mon, 99 Feb 99999999999 99:99:99 GMT"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: Optional[float]) -> None:
+    assert retry_after_seconds(CIMultiDict(headers), NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "ttl", "seconds"),
+    [
+        ({}, None, 0),
+        ({}, 900, 900),
+        ({"Cache-Control": "public, max-age=1800"}, 900, 1800),
+        ({"Cache-Control": 'MAX-AGE="60"'}, 900, 900),
+        ({"Cache-Control": "no-cache, max-age=1800"}, None, 0),
+        ({"Cache-Control": "s-maxage=1800"}, None, 0),
+        ({"Cache-Control": "max-age=99999999999"}, None, DAY),
+        ({"Expires": "Mon, 02 Feb 2026 03:40:00 GMT", "Date": "Mon, 02 Feb 2026 02:40:00 GMT"}, None, HOUR),
+        ({"Expires": "0", "Date": "Mon, 02 Feb 2026 02:40:00 GMT"}, None, 0),
+        (
+            {
+                "Cache-Control": "public",
+                "Expires": "Tue, 03 Feb 2026 02:40:00 GMT",
+                "Date": "Mon, 02 Feb 2026 02:40:00 GMT",
+            },
+            None,
+            0,
+        ),
+    ],
+)
+def test_what_a_feed_asks_for(headers: dict[str, str], ttl: Optional[int], seconds: float) -> None:
+    assert declared_seconds(CIMultiDict(headers), ttl) == seconds
+
+
+# ---- the row ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_poll() -> None:
+    got = row(
+        state(),
+        answer(ETag='"1"', Last_Modified="Mon"),
+        status="ok",
+        parsed=ParsedFeed("rss", (), title="The Lintwick Post", warnings=("no_guid",)),
+        entries=5,
+        new_entries=[("a", "1"), ("b", "2")],
+        fresh=2,
+        duration_ms=12,
+    )
+    assert got == Poll(
+        feed_id="f",
+        url="https://news.test/feed?key=***",
+        polled_at=NOW,
+        status="ok",
+        http_status=200,
+        format="rss",
+        feed_title="The Lintwick Post",
+        etag='"1"',
+        last_modified="Mon",
+        content_hash=content_hash(b"<rss/>"),
+        duration_ms=12,
+        bytes_received=6,
+        entries=5,
+        known=3,
+        new=2,
+        new_entry_ids=("a", "b"),
+        new_entry_hashes=("1", "2"),
+        next_due_at=NOW + HOUR,
+        warnings=("no_guid",),
+    )
+
+
+def test_a_304_keeps_what_was_there() -> None:
+    before = state(etag='"1"', last_modified="Mon", content_hash="c", failures_in_a_row=2)
+    got = row(before, answer(304, b"", ETag='"2"'), status="not_modified")
+    assert (got.status, got.etag, got.last_modified, got.content_hash) == ("not_modified", '"1"', "Mon", "c")
+    assert (got.entries, got.known, got.new, got.failures_in_a_row) == (0, 0, 0, 0)
+
+
+def test_the_same_content_under_a_new_validator_is_unchanged_and_the_validator_taken() -> None:
+    before = state(etag='"1"', content_hash=content_hash(b"<rss/>"))
+    got = row(before, answer(ETag='"2"'), status="unchanged")
+    assert (got.status, got.etag, got.content_hash) == ("unchanged", '"2"', content_hash(b"<rss/>"))
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "then", "failures", "least", "most"),
+    [
+        (TransientError("x", reason="timeout"), state(), "ok", 1, 900, 990),
+        (TransientError("x", reason="timeout"), state(failures_in_a_row=1), "ok", 2, 1800, 1980),
+        (RejectedError("x", reason="not_a_feed"), state(failures_in_a_row=2), "backing_off", 3, HOUR, 1.1 * HOUR),
+        (RejectedError("x", reason="http_404"), state(failures_in_a_row=3), "backing_off", 4, 2 * HOUR, 2.2 * HOUR),
+        (RejectedError("x", reason="http_404"), state(failures_in_a_row=500), "backing_off", 501, DAY, 1.1 * DAY),
+        (TransientError("x", reason="http_429", retry_after_seconds=7200), state(), "backing_off", 1, 7200, 7920),
+        (TransientError("x", reason="http_503", retry_after_seconds=5), state(), "backing_off", 1, 900, 990),
+        (
+            TransientError("x", reason="host_asked_to_wait", retry_after_seconds=5000),
+            state(),
+            "backing_off",
+            0,
+            5000,
+            5500,
+        ),
+        (RejectedError("x", reason="http_410"), state(), "gone", 1, 30 * DAY, 30 * DAY),
+    ],
+)
+@pytest.mark.parametrize("jitter", [0.0, 0.999])
+def test_a_failure_backs_off_and_keeps_the_validators(
+    error: IngestError, before: FeedState, then: str, failures: int, least: float, most: float, jitter: float
+) -> None:
+    before = state(etag='"1"', last_modified="Mon", content_hash="c", failures_in_a_row=before.failures_in_a_row)
+    got = row(before, error=error, jitter=jitter)
+    assert (got.status, got.state, got.reason, got.failures_in_a_row) == ("failed", then, error.reason, failures)
+    assert (got.etag, got.last_modified, got.content_hash) == ('"1"', "Mon", "c")
+    assert least <= due_in(got) <= most
+
+
+def test_three_failures_in_a_row_wait_and_a_success_ends_it() -> None:
+    now, current, waited = NOW, state(), []
+    for _ in range(4):
+        got = decide(current, url=URL, polled_at=now, error=TransientError("x", reason="timeout"))
+        current = after(got)
+        waited.append(is_due(current, now + 1, respect_schedule=False))
+    assert waited == [None, None, "backing_off", "backing_off"]
+    assert got.next_due_at is not None
+    assert is_due(current, got.next_due_at, respect_schedule=False) is None
+    healed = after(row(current, answer(), status="ok"))
+    assert (healed.state, healed.failures_in_a_row) == ("ok", 0)
+    assert is_due(healed, NOW + 1, respect_schedule=False) is None
+
+
+def test_a_failure_with_an_answer_says_which() -> None:
+    got = row(state(), answer(404, b"not here"), error=RejectedError("no\nfeed", reason="http_404"))
+    assert (got.http_status, got.bytes_received, got.message) == (404, 8, "no feed")
+
+
+def test_the_interval_shrinks_with_news_and_grows_without_within_bounds() -> None:
+    current, now, seen = state(), NOW, []
+    for step in range(40):
+        has_news = step < 20
+        got = decide(
+            current, url=URL, polled_at=now, response=answer(body=b"%d" % step), status="ok",
+            entries=1, new_entries=[("e", "h")] if has_news else [], fresh=int(has_news),
+        )  # fmt: skip
+        assert got.next_due_at is not None
+        seen.append((got.next_due_at.micros - now.micros) / 1e6)
+        current, now = after(got), got.next_due_at
+    assert seen[0] == HOUR
+    assert seen[:20] == sorted(seen[:20], reverse=True)
+    assert seen[20:] == sorted(seen[20:])
+    assert (min(seen), max(seen)) == (10 * MINUTE, DAY)
+
+
+def test_the_interval_is_never_shorter_than_what_the_feed_asks_for() -> None:
+    before = state(polled_at=NOW - 600, next_due_at=NOW)
+    polled = row(
+        before, answer(Cache_Control="max-age=7200"), status="ok", fresh=1, entries=1, new_entries=[("e", "h")]
+    )
+    assert due_in(polled) == 7200
+    assert due_in(row(before, answer(), status="ok", parsed=ParsedFeed("rss", (), ttl_seconds=10 * DAY))) == DAY
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.25, 0.999])
+def test_jitter_is_small_and_stays_within_bounds(jitter: float) -> None:
+    assert 0.95 * HOUR <= due_in(row(state(), answer(), status="ok", jitter=jitter)) <= 1.05 * HOUR
+
+
+def test_an_interval_after_failures_starts_over() -> None:
+    before = state(polled_at=NOW - DAY, next_due_at=NOW, failures_in_a_row=9, state="backing_off")
+    assert due_in(row(before, answer(), status="ok", fresh=1, entries=1, new_entries=[("e", "h")])) == 0.8 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("redirects", "target"),
+    [
+        ((), None),
+        (((301, "https://a/"),), "https://a/"),
+        (((308, "https://a/"), (301, "https://b/"), (302, "https://c/"), (301, "https://d/")), "https://b/"),
+        (((302, "https://a/"), (301, "https://b/")), None),
+        (((307, "https://a/"),), None),
+    ],
+)
+def test_only_permanent_redirects_move_a_feed(redirects: Any, target: Optional[str]) -> None:
+    assert permanent_target(redirects) == target
+    got = row(state(), answer(redirects=redirects), status="ok")
+    assert (got.state, got.moved_to) == ("moved" if target else "ok", target)
+
+
+def test_where_a_feed_has_moved_is_masked() -> None:
+    got = row(state(), answer(redirects=((301, "https://ann:pw@a.test/?token=abc"),)), status="ok")
+    assert got.moved_to == "https://***@a.test/?token=***"
+
+
+@pytest.mark.parametrize(
+    ("before", "headers", "fresh", "kept"),
+    [
+        ({"etag": '"1"'}, {"ETag": '"1"'}, 1, ("", None)),
+        ({"etag": '"1"', "last_modified": "M"}, {"ETag": '"1"', "Last_Modified": "M"}, 1, ("", "")),
+        ({"etag": '"1"'}, {"ETag": '"2"'}, 1, ('"2"', None)),
+        ({"etag": '"1"'}, {"ETag": '"1"'}, 0, ('"1"', None)),  # a comment with the time of day
+        ({"last_modified": "M"}, {"Last_Modified": "M"}, 1, (None, "")),
+        ({"etag": '"1"', "last_modified": "M"}, {"ETag": '"2"', "Last_Modified": "M"}, 1, ('"2"', "M")),
+        ({"etag": ""}, {"ETag": '"7"'}, 0, ("", None)),  # mistrust stays
+    ],
+)
+def test_a_validator_that_hid_new_entries_is_mistrusted(
+    before: dict[str, str], headers: dict[str, Any], fresh: int, kept: Any
+) -> None:
+    new = [("e", "h")] * fresh
+    got = row(
+        state(content_hash="old", **before), answer(**headers), status="ok", entries=1, new_entries=new, fresh=fresh
+    )
+    assert (got.etag, got.last_modified) == kept
+    assert ("validators_mistrusted" in got.warnings) == ("" in kept)
+
+
+def test_a_retry_in_unchanged_content_is_no_lie() -> None:
+    before = state(etag='"1"', content_hash=content_hash(b"<rss/>"))
+    got = row(before, answer(ETag='"1"'), status="ok", entries=1, new_entries=[("e", "h")], fresh=0)
+    assert got.etag == '"1"'
+
+
+def test_entries_left_for_the_next_poll_let_no_validator_hide_them() -> None:
+    got = row(
+        state(),
+        answer(ETag='"1"', Last_Modified="M"),
+        status="ok",
+        entries=2,
+        new_entries=[("e", "h")],
+        fresh=1,
+        deferred=3,
+    )
+    assert (got.etag, got.last_modified, got.content_hash) == (None, None, None)
+    assert (got.entries, got.known, got.new, got.warnings) == (2, 1, 1, ("entries_deferred",))
+
+
+@pytest.mark.parametrize("etag", ['"' + "x" * 2000 + '"', '"a\tb"', ""])
+def test_a_validator_that_no_row_should_hold_is_dropped(etag: str) -> None:
+    assert row(state(), answer(ETag=etag), status="ok").etag is None

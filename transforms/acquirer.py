@@ -1,0 +1,462 @@
+"""The service that polls feeds and fetches pages, one per worker process: the room behind acquire.py.
+
+Decisions:
+    `Acquirer` is an asyncio loop in a daemon thread. `start` hands it feeds and returns; `harvest` takes what is
+    finished. So a slow host never holds a bundle, and extraction of the first pages overlaps with waiting for the
+    last. All state is the loop thread's own; only the queue of finished items is shared, under one lock. When that
+    queue is full nothing new is started until it has been harvested.
+
+    A `Poll` is put into that queue after everything that came of it, and its row says what it all was: entries =
+    known + new. Whatever goes wrong in between becomes an item as well (a `Failure`, or a poll of reason ``bug``):
+    nothing is lost in silence, and harvest cannot wait for what will never come.
+
+    The full text in a feed is taken as it is; only else is the page fetched. A page that cannot be had, now or ever,
+    falls back to what text the feed has, and `Page.origin` says so; one that may be had later is a transient failure.
+
+    What is under way is remembered by feed until its entries are known to the memory or 15 minutes have passed: a
+    second poll would fetch the same entries again and count them twice.
+
+Limits: formats beyond what `parse` reads, discovery and per-feed credentials are not here.
+"""
+
+import asyncio
+import concurrent.futures
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Protocol
+
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.dead_letters import MOST_ATTEMPTS, failure_of
+from transforms.entry_pages import page_of
+from transforms.errors import IngestError, LakeError, RejectedError, TransientError, mask_url
+from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
+from transforms.harvest_queue import HarvestQueue, Item
+from transforms.http import AllowedHost, HttpClient, Response
+from transforms.pace_hosts import HostBudget
+from transforms.poll_feeds import decide, is_due, read_answer, request_headers
+from transforms.records import FeedEntry, FeedSpec, FeedState, Page, ParsedFeed, Poll, entry_id_of
+
+Parse = Callable[..., ParsedFeed]
+
+FEED_ACCEPT = "application/atom+xml,application/rss+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
+IN_FLIGHT_SECONDS = 900.0
+PARSE_THREADS = 2
+
+
+@dataclass(frozen=True)
+class AcquireConfig:
+    """How to acquire; frozen and picklable.
+
+    Args:
+        user_agent: names the crawler and a contact; its first word is what robots.txt calls it.
+        allow_hosts: hosts that may be reached although their address is not public.
+        total_timeout_seconds: wall clock of one exchange, redirects and body included.
+        max_body_bytes: of a feed or page, decoded.
+        max_concurrent_requests: in all.
+        max_requests_per_site: under way at one registrable domain.
+        spacing_seconds: between two starts at one registrable domain; 0 only for servers of one's own.
+        max_site_wait_seconds: a site that asks for a longer wait is left for the next run.
+        max_entries_per_feed: the newest of a longer feed, as listed.
+        max_new_per_poll: new entries taken from one poll; the rest is left for the next. None for all.
+        full_text_min_chars: a feed's text of at least this much, and not ending as a teaser, needs no page.
+        honour_robots: for pages; feeds were listed by the user.
+    """
+
+    user_agent: str
+    allow_hosts: tuple[AllowedHost, ...] = ()
+    total_timeout_seconds: float = 30.0
+    max_body_bytes: int = 15 * 1024 * 1024
+    max_concurrent_requests: int = 200
+    max_requests_per_site: int = 2
+    spacing_seconds: float = 1.0
+    max_site_wait_seconds: float = 120.0
+    max_entries_per_feed: int = 2_000
+    max_new_per_poll: Optional[int] = None
+    full_text_min_chars: int = 600
+    honour_robots: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values; ValueError names the first that is wrong."""
+        if not self.user_agent.strip():
+            raise ValueError("user_agent is empty; name the crawler and a contact address")
+        at_least = {
+            "total_timeout_seconds": 0.001,
+            "max_body_bytes": 1,
+            "max_concurrent_requests": 1,
+            "max_requests_per_site": 1,
+            "spacing_seconds": 0,
+            "max_site_wait_seconds": 0,
+            "max_entries_per_feed": 1,
+            "full_text_min_chars": 1,
+        }
+        for name, least in at_least.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.max_new_per_poll is not None and self.max_new_per_poll < 1:
+            raise ValueError(f"max_new_per_poll must be at least 1 or None, not {self.max_new_per_poll}")
+
+
+class Memory(Protocol):
+    """What acquisition asks of the lake."""
+
+    def feed_states(self, feed_ids: Sequence[str]) -> Mapping[str, FeedState]:
+        """Return the state of each feed that has been polled."""
+
+    def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
+        """Return for each (entry_id, entry_hash) 0 when it is known, else the number of the attempt that is next."""
+
+    def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
+        """Return whether an entry of the feed waits to be tried again now."""
+
+
+@dataclass
+class _Run:
+    """One poll of one feed, until its row is put out; `pending` counts what is still to be put out before."""
+
+    spec: FeedSpec
+    state: FeedState
+    has_due_retries: bool
+    polled_at: Timestamp
+    started: float
+    poll: Optional[Poll] = None
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class _InFlight:
+    pairs: tuple[tuple[str, str], ...]
+    attempts: tuple[int, ...]
+    until: float
+
+
+class Acquirer:
+    """Polls feeds and fetches pages on a thread of its own. `start` and `harvest` may be called from any thread.
+
+    Delivery: every feed handed to `start` that is due ends in exactly one `Poll`, put out after a `Page` or a
+    `Failure` for each of its new entries; one that is not due, or under way already, in nothing.
+
+    Args:
+        config: see `AcquireConfig`.
+        memory: what is known; called on one thread of the acquirer, never twice at the same time.
+        parse: reads a feed: ``parse(body, url=..., content_type=...)``; called on threads of the acquirer.
+        respect_schedule: poll only what its adaptive interval says is due.
+        clock: the time of day in seconds.
+        rng: jitter.
+        hosts: what is remembered of hosts from before.
+    """
+
+    def __init__(
+        self,
+        config: AcquireConfig,
+        *,
+        memory: Memory,
+        parse: Parse,
+        respect_schedule: bool = False,
+        clock: Callable[[], float] = time.time,
+        rng: Optional[random.Random] = None,
+        hosts: Optional[HostMemory] = None,
+    ) -> None:
+        hosts = hosts or HostMemory()
+        self._config, self._memory, self._parse = config, memory, parse
+        self._respect_schedule = respect_schedule
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._finished = HarvestQueue()
+        self._runs: dict[str, _Run] = {}
+        self._in_flight: dict[str, _InFlight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._memory_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="newsbeam-memory")
+        self._parse_threads = concurrent.futures.ThreadPoolExecutor(PARSE_THREADS, thread_name_prefix="newsbeam-parse")
+        self._loop = asyncio.new_event_loop()
+        self._client = HttpClient(
+            user_agent=config.user_agent,
+            allow_hosts=config.allow_hosts,
+            total_timeout_seconds=config.total_timeout_seconds,
+            max_body_bytes=config.max_body_bytes,
+        )
+        self._budget = HostBudget(
+            at_once=config.max_concurrent_requests,
+            at_once_per_site=config.max_requests_per_site,
+            spacing_seconds=config.spacing_seconds,
+            max_wait_seconds=config.max_site_wait_seconds,
+            now=self._loop.time,
+            call_later=lambda seconds, call: self._loop.call_later(seconds, self._guarded, call),
+            clocks=hosts.clocks,
+        )
+        self._polite = PoliteClient(self._client, self._budget, spawn=self._spawn, now=self._now)
+        self._pages = PageFetcher(
+            self._polite,
+            user_agent=config.user_agent,
+            honour_robots=config.honour_robots,
+            hosts=hosts,
+            clock=self._loop.time,
+        )
+        self._thread = threading.Thread(target=self._run_loop, name="newsbeam-acquirer", daemon=True)
+        self._thread.start()
+
+    # ---- from any thread -------------------------------------------------------------------------------------------
+
+    def start(self, feeds: Sequence[FeedSpec]) -> None:
+        """Begin with `feeds` and return at once."""
+        feeds = list({spec.feed_id: spec for spec in feeds}.values())
+        if self._finished.closed:
+            raise RuntimeError("the acquirer is closed")
+        self._finished.count(len(feeds))
+        self._loop.call_soon_threadsafe(self._guarded, lambda: self._spawn(self._begin(feeds)))
+
+    def harvest(self, max_items: int = 100, timeout_seconds: float = 1.0) -> list[Item]:
+        """Return finished items, oldest first; waits up to `timeout_seconds` for one, not when `idle`.
+
+        Raises:
+            LakeError: the memory cannot be asked; the run stops with what it says.
+        """
+        items, made_room = self._finished.take(max_items, timeout_seconds)
+        if made_room:
+            self._loop.call_soon_threadsafe(self._guarded, self._resume)
+        return items
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way and nothing left to harvest."""
+        return self._finished.is_idle()
+
+    def close(self) -> None:
+        """Stop, leaving what is under way; its polls are never put out, so that nothing of them counts."""
+        with self._finished.changed:
+            if self._finished.closed:
+                return
+            self._finished.closed = True
+            self._finished.changed.notify_all()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._memory_thread.shutdown(wait=False, cancel_futures=True)
+        self._parse_threads.shutdown(wait=False, cancel_futures=True)
+
+    # ---- on the loop's thread --------------------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._budget.pause()  # turns that are given back now must start nothing
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self._client.close())
+        finally:
+            self._loop.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a defect outside all that is caught: better an end with a word than a wait without
+            self._finished.stop(error)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self._finished.stop(error)
+
+    def _resume(self) -> None:
+        if not self._finished.paused:  # it may have filled up again since
+            self._budget.resume()
+
+    def _now(self) -> Timestamp:
+        return Timestamp.of(self._clock())
+
+    def _put(self, item: Item) -> None:
+        if self._finished.put(item):
+            self._budget.pause()
+
+    def _ask_memory(self, question: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return self._loop.run_in_executor(self._memory_thread, question, *args)
+
+    # ---- feeds -----------------------------------------------------------------------------------------------------
+
+    async def _begin(self, listed: Sequence[FeedSpec]) -> None:
+        now = self._now()
+        feeds = [spec for spec in listed if spec.feed_id not in self._runs]
+        runs = [_Run(spec, FeedState(spec.feed_id), False, now, self._loop.time()) for spec in feeds]
+        self._runs.update((run.spec.feed_id, run) for run in runs)
+        self._finished.count(len(feeds) - len(listed))
+        in_flight = {s.feed_id: self._in_flight[s.feed_id] for s in feeds if s.feed_id in self._in_flight}
+        try:
+            states, retries, waiting = await self._ask_memory(self._recall, feeds, in_flight, now)
+        except LakeError as error:
+            self._finished.stop(error)
+            return
+        except Exception as error:
+            for run in runs:
+                self._fail(run, error)
+            return
+        for run in runs:
+            feed_id = run.spec.feed_id
+            run.state = states.get(feed_id) or run.state
+            run.has_due_retries = feed_id in retries
+            if feed_id in waiting or is_due(run.state, now, respect_schedule=self._respect_schedule) is not None:
+                del self._runs[feed_id]
+                self._finished.count(-1)
+                continue
+            self._in_flight.pop(feed_id, None)
+            self._submit(run)
+
+    def _recall(
+        self, feeds: Sequence[FeedSpec], in_flight: Mapping[str, _InFlight], now: Timestamp
+    ) -> tuple[Mapping[str, FeedState], set[str], set[str]]:
+        """Return the feeds' states, which have retries due, and which have entries on their way (memory's thread)."""
+        ids = [spec.feed_id for spec in feeds]
+        states = self._memory.feed_states(ids)
+        retries = {feed_id for feed_id in ids if feed_id in states and self._memory.has_due_retries(feed_id, now)}
+        waiting = set()
+        for feed_id, flight in in_flight.items():
+            next_attempts = self._memory.entry_attempts(flight.pairs, now)
+            arrived = all(n == 0 or n > made for n, made in zip(next_attempts, flight.attempts, strict=True))
+            if not arrived and self._clock() < flight.until:
+                waiting.add(feed_id)
+        return states, retries, waiting
+
+    def _submit(self, run: _Run) -> None:
+        self._polite.when_due(run.spec.url, lambda turn: self._poll(run, turn), lambda error: self._fail(run, error))
+
+    async def _poll(self, run: _Run, turn: Turn) -> None:
+        response: Optional[Response] = None
+        conditional = {} if run.has_due_retries else request_headers(run.state)
+        run.polled_at, run.started = self._now(), self._loop.time()
+        try:
+            response = await self._polite.fetch(turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **conditional})
+            status = read_answer(run.state, response, conditional=bool(conditional), now=run.polled_at)
+            parsed = None
+            if status == "parse" or (status == "unchanged" and run.has_due_retries):
+                status = "ok"
+                parsed = await self._loop.run_in_executor(self._parse_threads, self._read_feed, response)
+            await self._take(run, response, status, parsed)
+        except LakeError as error:
+            self._finished.stop(error)
+        except Exception as error:
+            self._fail(run, error, response)
+
+    def _read_feed(self, response: Response) -> ParsedFeed:
+        return self._parse(response.body, url=response.url, content_type=response.headers.get("Content-Type"))
+
+    async def _take(self, run: _Run, response: Response, status: str, parsed: Optional[ParsedFeed]) -> None:
+        """Turn the entries of an answer into pages, failures and wishes, and fix what the poll's row will say."""
+        config, spec, now = self._config, run.spec, run.polled_at
+        listed = {entry_id_of(spec.feed_id, e.key): e for e in reversed(parsed.entries if parsed is not None else ())}
+        entries = list(reversed(listed.items()))  # the first of those that share a key
+        warnings = ["entries_capped"] if len(entries) > config.max_entries_per_feed else []
+        entries = entries[: config.max_entries_per_feed]
+        pairs = [(entry_id, entry.entry_hash) for entry_id, entry in entries]
+        attempts = await self._ask_memory(self._memory.entry_attempts, pairs, now) if pairs else []
+        new = [(i, entry, int(n)) for (i, entry), n in zip(entries, attempts, strict=True) if n > 0]
+        taken = new[: config.max_new_per_poll]
+        pages: list[Page] = []
+        if taken:
+            language = parsed.language if parsed is not None else None
+            pages = await self._loop.run_in_executor(self._parse_threads, self._pages_of, run, taken, language)
+        poll = decide(
+            run.state,
+            url=spec.url,
+            polled_at=now,
+            response=response,
+            status=status,
+            parsed=parsed,
+            entries=len(entries) - (len(new) - len(taken)),
+            new_entries=[(page.entry_id, page.entry_hash) for page in pages],
+            fresh=sum(page.attempt == 1 for page in pages),
+            deferred=len(new) - len(taken),
+            warnings=warnings,
+            duration_ms=self._ms_since(run),
+            jitter=self._rng.random(),
+        )
+        if pages:
+            self._in_flight[spec.feed_id] = _InFlight(
+                tuple((page.entry_id, page.entry_hash) for page in pages),
+                tuple(page.attempt for page in pages),
+                self._clock() + IN_FLIGHT_SECONDS,
+            )
+        # From here on nothing awaits: the poll and its pages begin together or not at all.
+        run.poll = poll
+        run.pending = len(pages) + 1
+        for page in pages:
+            self._acquire(run, page)
+        self._settle(run)
+
+    def _pages_of(self, run: _Run, taken: Sequence[tuple[str, FeedEntry, int]], language: Optional[str]) -> list[Page]:
+        return [
+            page_of(
+                entry,
+                entry_id=entry_id,
+                spec=run.spec,
+                seen_at=run.polled_at,
+                attempt=attempt,
+                language=language,
+                full_text_min_chars=self._config.full_text_min_chars,
+            )
+            for entry_id, entry, attempt in taken
+        ]
+
+    def _fail(self, run: _Run, error: Exception, response: Optional[Response] = None) -> None:
+        """Put out the poll of a feed that could not be polled; an error of no known kind is a defect of ours."""
+        if run.poll is not None:  # its pages are on their way and will put it out
+            self._finished.stop(error)
+            return
+        if not isinstance(error, IngestError):
+            error = RejectedError(f"{mask_url(run.spec.url)}: {type(error).__name__}: {error}", reason="bug")
+        run.poll = decide(
+            run.state,
+            url=run.spec.url,
+            polled_at=run.polled_at,
+            response=response,
+            error=error,
+            duration_ms=self._ms_since(run),
+            jitter=self._rng.random(),
+        )
+        run.pending = 1
+        self._settle(run)
+
+    def _settle(self, run: _Run) -> None:
+        run.pending -= 1
+        if run.pending:
+            return
+        assert run.poll is not None
+        self._runs.pop(run.spec.feed_id, None)
+        self._put(run.poll)
+        self._finished.count(-1)
+
+    def _ms_since(self, run: _Run) -> int:
+        return round((self._loop.time() - run.started) * 1000)
+
+    # ---- pages -----------------------------------------------------------------------------------------------------
+
+    def _acquire(self, run: _Run, page: Page) -> None:
+        if page.origin == "feed":
+            self._deliver(run, page)
+        elif not page.url:
+            self._deliver(run, page, RejectedError("an entry with neither a link nor a text", reason="no_link"))
+        else:
+            self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome))
+
+    def _deliver(self, run: _Run, page: Page, outcome: Optional[Outcome] = None) -> None:
+        """Put out what became of an entry: its page, its feed's text, or a failure."""
+        item: Item = page
+        if isinstance(outcome, PageAnswer):
+            item = replace(page, url=outcome.url, html=outcome.body, content_type=outcome.content_type)
+        elif outcome is not None:
+            may_pass = isinstance(outcome, TransientError) and page.attempt < MOST_ATTEMPTS
+            if page.text is not None and isinstance(outcome, IngestError) and not may_pass:
+                item = replace(page, origin="feed")
+            else:
+                item = failure_of(page, outcome, stage="fetch", now=self._now())
+        self._put(item)
+        self._settle(run)

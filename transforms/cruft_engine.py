@@ -1,0 +1,716 @@
+"""The engine under `strip_cruft`: applies rules to lines and keeps the ledger of what goes.
+
+Decisions:
+    Work is on lines, since that is what extraction yields. Each pass looks only at the lines that still stand, as
+    they stand; passes repeat until one changes nothing. The result is therefore a fixed point: stripping the output
+    again removes nothing.
+
+    A line's rule depends on its words alone and is remembered, so further passes cost little. Where a line stands
+    decides whether the rule applies: what precedes the story, what follows its last paragraph, or anywhere.
+
+    Precision first. A marker such as "Related" takes along what follows only as far as it does not read like the
+    story; a line that begins with a quotation is somebody's words and stays.
+
+    Repetition is found by word 5-grams that were seen earlier: blind to quotes, spacing and line breaks. A text
+    without a repeated 5-gram, the common case, is done after one set comparison.
+
+Limits:
+    Cruft in the middle of a sentence, or in front of a later paragraph on the same line, stays.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple, Optional, Protocol
+
+from transforms.cruft_rules import Rule, load_rules
+from transforms.cruft_rules.index import Entry, Index
+
+MOST_PASSES = 50  # real pages settle in two or three; the bound keeps hostile input linear
+HEAD_LINES = 8
+HEAD_STORY_LINES = 2  # after the second paragraph of the story the head is over
+OPENER_LINES = 3
+OPENER_CHARS = 220  # no dateline seen is longer
+SUFFIX_LINES = 4
+SUFFIX_WINDOW_CHARS = 420
+SHORT_RULE_CHARS = 300  # rules for longer lines are paragraphs in legal language
+LONGEST_RULE_CHARS = 3000
+STORY_CHARS = 100  # a line this long that ends a sentence reads like the story
+STORY_LONG_CHARS = 170  # this long, it does even without the full stop
+CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
+NGRAM = 5
+CJK_NGRAM = 12
+REPEAT_WORDS = 24  # the shortest run of lines that counts as a repeated body: of three lines, or at the end
+REPEAT_PAIR_WORDS = 40  # of two lines that more follow: a lead may say again what a summary above it said
+REPEAT_LINE_WORDS = 14  # the shortest single paragraph that counts as repeated
+LEAST_REPEATED_NGRAMS = 3  # what the shortest echo repeats; news repeat names of five words now and then
+TEASER_WORDS = 7
+
+_FOLD = {
+    **{c: '"' for c in "“”„‟«»″〝〞"},
+    **{c: "'" for c in "‘’‚‛′‹›`´"},
+    **{c: "-" for c in "–—―‒‐‑−"},
+    **{c: " " for c in "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000\t"},
+    **{c: " " for c in "\u200b\u200e\u200f\ufeff\u2060\u202a\u202b\u202c\u2066\u2067\u2069"},
+    "İ": "I",  # its lower case is two characters
+    "：": ":",
+    "（": "(",
+    "）": ")",
+    "｜": "|",
+}
+_FOLDED = frozenset(_FOLD)
+_EDGE = (
+    " \t\r\f\v\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff\u2060"
+)
+_SCRIPT_OF = {
+    "cyrillic": re.compile(r"[\u0400-\u04ff]"),
+    "arabic": re.compile(r"[\u0600-\u06ff]"),
+    "devanagari": re.compile(r"[\u0900-\u097f]"),
+    "cjk": re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]"),
+}
+_CJK = _SCRIPT_OF["cjk"]
+_BULLET = re.compile(r"(?:[-*•·▪◦●■►▶→>»✓✔]|\d{1,2}[.)])\s+")
+_SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
+_LABELLED = re.compile(r"[:|>]\s*[^\W_]")
+_CUT_OFF = re.compile(r"(?:…|\.\.\.|\[(?:…|\.\.\.)\])$")
+_FULL_STOP = re.compile(r"""[.。।۔]["')\]]{0,3}$""")
+# Places in the last part of a line where glued cruft may start: after a sentence, before a bracket, a dash, an @ or
+# before the words a blog's feed tail starts with.
+_SEAM = re.compile(
+    r"""(?<=[.!?…।。؟:)"'\]])\s*|\s(?=[(\[©@|-])"""
+    r"""|\s(?=the post |l'article |la entrada |der beitrag |read more|subscribe )"""
+)
+_LEGALESE = re.compile(
+    r"liab|warrant|responsib|copyright|disclaim|endors|accura|reliab|rights reserved|third[- ]part|advice|"
+    r"not necessarily|republish|haftung|gewähr|verantwort|responsab|garant|derechos|droits|diritti|direitos|"
+    r"ответствен|免责|责任|مسؤول|"
+    r"risks and uncertainties|differ materially|forward-looking|undertake"
+)
+_BOILERPLATE = re.compile(
+    r"\b(?:is|are) (?:an?|the|one of)\b|leading|provider|founded|headquartered|headquarters|visit|learn more|"
+    r"more information|www\.|https?:|nyse|nasdaq|ist (?:ein|eine|der|die|das)|gegründet|hauptsitz|"
+    r"est (?:une?|le|la)|es (?:una?|el|la) |fundada|è (?:un|una|il|la)|leader"
+)
+_FIELD = re.compile(r"@|https?:|www\.|\+?\(?\d[\d ()./-]{6,}|\b(?:tel|fax|phone|e-?mail|telefon|mobil|mob)\b")
+_WORD = re.compile(r"\w+")
+_NARRATED = re.compile(
+    r"\b(?:said|told|recalled|testified|according to|advised|wrote|warned|declared|insisted|the judge|the court)\b|"
+    r"\b(?:sagte|teilte|erklärte|so (?:die|der|ein)|laut|riet)\b|\b(?:dijo|según|afirmó|declaró)\b|"
+    r"\b(?:selon|a déclaré|raconte|se souvient|a dit)\b|\b(?:disse|ha detto|secondo|afirmou|segundo)\b|"
+    r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
+    r"сообщил|сказал|заявил|посоветовал|\b[وف]?قالت?\b|ने कहा|से कहा|表示|说道"
+)
+_MAY_NARRATE = frozenset({"syndicator_legal", "forward_looking", "feed_tail"})
+
+
+class HasLine(Protocol):
+    """What `site_lines` must offer: its version and membership of a line's hash."""
+
+    @property
+    def model_version(self) -> str:
+        """The version of the job that counted them; part of the rule's name in the ledger."""
+        ...
+
+    def __contains__(self, line_hash: object) -> bool:
+        """Tell whether the line of this hash is the site's furniture."""
+        ...
+
+
+class Cut(NamedTuple):
+    """``text[start:end]`` goes, by `rule`."""
+
+    start: int
+    end: int
+    rule: str
+    kind: str
+
+
+def fold(text: str) -> str:
+    """Return `text` with quotes, dashes and spaces plain, character for character."""
+    if text.isascii() and "`" not in text and "\t" not in text:
+        return text
+    for char in _FOLDED & set(text):  # a handful are there; `str.translate` would look up every character
+        text = text.replace(char, _FOLD[char])
+    return text
+
+
+# What own lines may drag along: arrows, bars and dashes of the page's own lists.
+_TRAIL = r"""[ :|*…→>›"»-]{0,4}"""
+_ORDER = {"line": 0, "head": 1, "edge": 2, "marker": 3, "tail": 4}
+
+
+class _Group(NamedTuple):
+    """The rules of one script, by use."""
+
+    lines: Index
+    glued: Index
+    openers: Index
+
+
+class _Verdict(NamedTuple):
+    """The rule that takes a line anywhere, the one in the head, the one after the story."""
+
+    line: Optional[Rule]
+    head: Optional[Rule]
+    tail: Optional[Rule]
+
+
+_NO_RULE = _Verdict(None, None, None)
+
+
+class Engine:
+    """A set of rules, indexed. Immutable; one for the process (see `engine`)."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        ranked = [(_ORDER.get(rule.position, 0) * 10_000 + n, rule) for n, rule in enumerate(self.rules)]
+        self._groups = {
+            script: _Group(
+                lines=Index(((k, r) for k, r in of if r.position in _ORDER), tail=_TRAIL),
+                glued=Index(((k, r) for k, r in of if r.is_glued or r.position == "suffix"), tail=_TRAIL),
+                openers=Index(((k, r) for k, r in of if r.position == "opener"), tail=""),
+            )
+            for script in ("latin", *_SCRIPT_OF)
+            for of in [[(k, r) for k, r in ranked if script in r.scripts or (script == "latin" and not r.scripts)]]
+        }
+
+    def groups_for(self, text: str) -> list[_Group]:
+        """Return the groups to try on `text`: those of the scripts that occur in it, Latin last."""
+        found = [] if text.isascii() else [s for s, pattern in _SCRIPT_OF.items() if pattern.search(text)]
+        return [self._groups[s] for s in (*found, "latin")]
+
+    def find_cuts(
+        self,
+        text: str,
+        *,
+        title: Optional[str],
+        site_lines: Optional[HasLine] = None,
+        keep: frozenset[str] = frozenset(),
+    ) -> "Ledger":
+        """Return what of `text` stands and what goes; rules whose id or kind is in `keep` do not apply."""
+        return _Strip(self, text, title, site_lines, keep).run()
+
+
+class Ledger(NamedTuple):
+    """`kept` are the lines that stand, `cuts` what rules removed; both ordered spans of the text."""
+
+    kept: list[tuple[int, int]]
+    cuts: list[Cut]
+
+
+@cache
+def engine() -> Engine:
+    """Return the engine of all rules, compiled once per process."""
+    return Engine(load_rules())
+
+
+def words_of(low: str, *, is_cjk: Optional[bool] = None) -> list[str]:
+    """Return the words of folded lower-case text; where there are no spaces between words, its characters."""
+    if _CJK.search(low) if is_cjk is None else is_cjk:
+        return [c for c in low if c.isalnum()]
+    return _WORD.findall(low)
+
+
+def squash(text: str) -> str:
+    """Return the words of `text`, folded, with one space between: what two lines must share to be the same line."""
+    return " ".join(words_of(fold(text).lower()))
+
+
+class _Strip:
+    """One run over one text. `live` are the numbers of the lines that still stand; spans shrink, never move."""
+
+    def __init__(
+        self, rules: Engine, text: str, title: Optional[str], site_lines: Optional[HasLine], keep: frozenset[str]
+    ) -> None:
+        self.keep = keep
+        self.quo = fold(text)
+        self.low = self.quo.lower()
+        self.groups = [(group, group.lines.awake(self.low)) for group in rules.groups_for(text)]
+        self.is_cjk = _CJK.search(text) is not None
+        self.site_lines = site_lines
+        self.cuts: list[Cut] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.memo: dict[str, _Verdict] = {}
+        self.has_no_repeats = False
+        at = 0
+        for raw in text.split("\n"):
+            bare = raw.strip(_EDGE)
+            if bare:
+                start = at + raw.index(bare)
+                self.starts.append(start)
+                self.ends.append(start + len(bare))
+            at += len(raw) + 1
+        self.live = list(range(len(self.starts)))
+        self.title = squash(title) if title else ""
+
+    def run(self) -> Ledger:
+        for _ in range(MOST_PASSES):
+            before = len(self.cuts)
+            self._openers()
+            self._echoes_of_title()
+            self._head()
+            self._wrapped()
+            self._lines()
+            self._repeats()
+            self._tail()
+            self._suffixes()
+            if len(self.cuts) == before:
+                break
+        return Ledger([(self.starts[i], self.ends[i]) for i in self.live], sorted(self.cuts))
+
+    # -- lines ------------------------------------------------------------------------------------------------------
+
+    def _verdict(self, i: int) -> "_Verdict":
+        """The rules that cover line `i` whole, by where they may apply; remembered, since the words decide alone."""
+        start, end = self.starts[i], self.ends[i]
+        key = self.quo[start:end]
+        try:
+            return self.memo[key]
+        except KeyError:
+            self.memo[key] = verdict = self._match(start, end)
+            return verdict
+
+    def _match(self, start: int, end: int) -> "_Verdict":
+        if end - start > LONGEST_RULE_CHARS or self.low[start] in "\"'":
+            return _NO_RULE
+        if bullet := _BULLET.match(self.low, start, end):
+            start = bullet.end() if bullet.end() < end else start
+        head: Optional[Rule] = None
+        tail: Optional[Rule] = None
+        for group, awake in self.groups:
+            for entry in group.lines.candidates(self.low, start, end, awake):
+                rule = entry.rule
+                if end - start > rule.max_chars or not self._covers(entry, start, end):
+                    continue
+                if rule.position == "line":
+                    return _Verdict(rule, rule, rule)
+                if rule.position in ("head", "edge"):
+                    head = head or rule
+                if rule.position != "head":
+                    tail = tail or rule
+        return _Verdict(None, head, tail) if head or tail else _NO_RULE
+
+    def _tail_rule(self, i: int) -> Optional[Rule]:
+        return self._verdict(i).tail
+
+    def _is_kept(self, rule: Rule) -> bool:
+        return rule.id in self.keep or rule.kind in self.keep
+
+    def _covers(self, entry: Entry, start: int, end: int) -> bool:
+        if self.keep and self._is_kept(entry.rule):
+            return False
+        text = self.quo if entry.is_case_sensitive else self.low
+        return entry.pattern.fullmatch(text, start, end) is not None and not self._is_narrated(entry.rule, start, end)
+
+    def _is_narrated(self, rule: Rule, start: int, end: int) -> bool:
+        """Somebody says or writes it: then it is the story, in the words of cruft. Headlines may well say so."""
+        if rule.kind in _MAY_NARRATE or end - start < 30:
+            return False
+        if rule.kind == "related" and not _FULL_STOP.search(self.low, max(start, end - 5), end):
+            return False
+        return _NARRATED.search(self.low, start, end) is not None
+
+    def _chars(self, i: int) -> float:
+        length = self.ends[i] - self.starts[i]
+        return length * CJK_WEIGHT if self.is_cjk and _CJK.search(self.low, self.starts[i], self.ends[i]) else length
+
+    def _is_story(self, i: int) -> bool:
+        """A paragraph a reader would miss."""
+        chars = self._chars(i)
+        if chars >= STORY_LONG_CHARS:
+            return True
+        if not _SENTENCE_END.search(self.low, max(self.starts[i], self.ends[i] - 5), self.ends[i]):
+            return False
+        return chars >= STORY_CHARS or (chars >= 60 and '"' in self.low[self.starts[i] : self.ends[i]])
+
+    def _is_sentence(self, i: int) -> bool:
+        """Ends with a full stop and has more than a word or three."""
+        start, end = self.starts[i], self.ends[i]
+        return bool(_FULL_STOP.search(self.low, max(start, end - 5), end)) and (
+            self.low.count(" ", start, end) >= 3 or self._chars(i) >= 40
+        )
+
+    def _is_bullet(self, i: int) -> bool:
+        return _BULLET.match(self.low, self.starts[i], self.ends[i]) is not None
+
+    def _is_headline(self, i: int) -> bool:
+        return not self._is_sentence(i) and self._chars(i) <= STORY_LONG_CHARS
+
+    def _drop(self, i: int, rule: str, kind: str) -> None:
+        self.cuts.append(Cut(self.starts[i], self.ends[i], rule, kind))
+
+    def _drop_all(self, dropped: dict[int, Rule]) -> None:
+        for i, rule in dropped.items():
+            self._drop(i, rule.id, rule.kind)
+        if dropped:
+            self.live = [i for i in self.live if i not in dropped]
+
+    # -- steps ------------------------------------------------------------------------------------------------------
+
+    def _openers(self) -> None:
+        for i in self.live[:OPENER_LINES]:
+            while self._peel_opener(i):
+                pass
+        self._sweep()
+
+    def _peel_opener(self, i: int) -> bool:
+        start, end = self.starts[i], self.ends[i]
+        stop = min(end, start + OPENER_CHARS)
+        for group, _ in self.groups:
+            for entry in group.openers.candidates(self.low, start, stop, group.openers.awake(self.low[start:stop])):
+                match = entry.pattern.match(self.quo if entry.is_case_sensitive else self.low, start, end)
+                if match and match.end() > start and not self._is_kept(entry.rule):
+                    self._cut_front(i, match.end(), entry.rule)
+                    return self.starts[i] < self.ends[i]
+        return False
+
+    def _cut_front(self, i: int, to: int, rule: Rule) -> None:
+        end = self.ends[i]
+        start = self.starts[i]
+        stop = start + len(self.low[start:to].rstrip(_EDGE))
+        self.cuts.append(Cut(start, stop, rule.id, rule.kind))
+        self.starts[i] = end - len(self.low[to:end].lstrip(_EDGE))
+
+    def _sweep(self) -> None:
+        self.live = [i for i in self.live if self.starts[i] < self.ends[i]]
+
+    def _echoes_of_title(self) -> None:
+        if len(self.title) < 12:
+            return
+        dropped = []
+        for at, i in enumerate(self.live):
+            low = self.low[self.starts[i] : self.ends[i]]
+            if not len(self.title) * 0.8 <= len(low) <= 2 * len(self.title) + 60:
+                continue
+            words = " ".join(words_of(low))
+            if words == self.title or (
+                at < 3
+                and words.startswith(self.title)
+                and len(words) - len(self.title) <= 30
+                and not _FULL_STOP.search(low)
+                and len(self.live) > at + 1
+            ):
+                dropped.append(i)
+        if len(dropped) < len(self.live):
+            for i in dropped:
+                self._drop(i, "repeat.headline", "repeated_headline")
+            if dropped:
+                self.live = [i for i in self.live if i not in dropped]
+
+    def _head(self) -> None:
+        dropped: dict[int, Rule] = {}
+        stories = 0
+        for at, i in enumerate(self.live[:HEAD_LINES]):
+            verdict = self._verdict(i)
+            if verdict.line is not None:  # `_lines` takes it with what belongs to it
+                continue
+            if verdict.head is not None:
+                dropped[i] = verdict.head
+            elif self._is_story(i):
+                stories += 1
+                if stories == HEAD_STORY_LINES:
+                    break
+            if at == len(self.live) - 1:
+                break
+        self._drop_all(dropped)
+
+    def _wrapped(self) -> None:
+        """A disclaimer broken into short lines: joined, it is one paragraph that a rule knows."""
+        dropped: dict[int, Rule] = {}
+        at, live = 0, self.live
+        while at < len(live) - 1:
+            if not self._goes_on(live[at], live[at + 1]):
+                at += 1
+                continue
+            last = at + 1
+            while last < len(live) - 1 and last - at < 16 and self._goes_on(live[last], live[last + 1]):
+                last += 1
+            joined = " ".join(self.low[self.starts[i] : self.ends[i]] for i in live[at : last + 1])
+            rule = next(
+                (
+                    e.rule
+                    for group, awake in self.groups
+                    for e in group.lines.candidates(joined, 0, len(joined), awake)
+                    if e.rule.max_chars > SHORT_RULE_CHARS
+                    and not e.is_case_sensitive
+                    and not self._is_kept(e.rule)
+                    and e.pattern.fullmatch(joined)
+                ),
+                None,
+            )
+            if rule is not None:
+                dropped.update((i, rule) for i in live[at : last + 1])
+            at = last + 1
+        self._drop_all(dropped)
+
+    def _goes_on(self, i: int, following: int) -> bool:
+        """Line `i` breaks off in mid-sentence and `following` continues it."""
+        start, end = self.starts[i], self.ends[i]
+        if not 12 <= end - start <= 130 or _SENTENCE_END.search(self.low, max(start, end - 5), end):
+            return False
+        first = self.quo[self.starts[following]]
+        return first.islower() or self.low[end - 1] in ",;" or (end - start >= 45 and not first.isupper())
+
+    def _lines(self) -> None:
+        dropped: dict[int, Rule] = {}
+        site = self.site_lines
+        for at, i in enumerate(self.live):
+            if site is not None and line_key(self.quo[self.starts[i] : self.ends[i]]) in site:
+                dropped[i] = _site_rule(site.model_version)
+                continue
+            verdict = self._verdict(i)
+            rule = verdict.line or verdict.tail
+            if rule is None or i in dropped:
+                continue
+            if verdict.line is None and not (rule.is_strong and self._is_followed_by_story(at)):
+                continue
+            dropped[i] = rule
+            # A label takes along what it points at; a label with its headline on the same line has it already.
+            if rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i]):
+                dropped.update((j, rule) for j in self._inline_block(at))
+        self._drop_all(dropped)
+
+    def _is_followed_by_story(self, at: int) -> bool:
+        return any(self._verdict(i) is _NO_RULE and self._is_story(i) for i in self.live[at + 1 : at + 12])
+
+    def _inline_block(self, at: int) -> list[int]:
+        """Bullets after a marker inside the story, or the one headline it points at; after the story, the list."""
+        block: list[int] = []
+        if at > 1 and not self._is_followed_by_story(at):
+            for i in self.live[at + 1 : at + 12]:
+                if self._verdict(i) is not _NO_RULE or not self._is_headline(i):
+                    break
+                block.append(i)
+            return block
+        for i in self.live[at + 1 : at + 11]:
+            if not self._is_bullet(i) or self._is_story(i):
+                break
+            block.append(i)
+        if not block and at + 1 < len(self.live):
+            i = self.live[at + 1]
+            if self._is_headline(i) and self._chars(i) >= 18 and not self._is_story(i):
+                block.append(i)
+        return block
+
+    def _tail(self) -> None:
+        """Markers and tail lines from the end upward; `last_story` is the last line that reads like the story."""
+        live = self.live
+        rules = [self._tail_rule(i) for i in live]
+        stories = [at for at, i in enumerate(live) if rules[at] is None and self._is_story(i)]
+        first_sentence = next(
+            (at for at, i in enumerate(live) if rules[at] is None and (self._is_sentence(i) or self._is_story(i))), None
+        )
+        if first_sentence is None:
+            return
+        dropped: dict[int, Rule] = {}
+        for at in range(len(live) - 1, first_sentence, -1):
+            rule = rules[at]
+            if rule is None:
+                continue
+            reach = self._block_end(at, rule, rules)
+            while stories and at < stories[-1] < reach:
+                stories.pop()
+            if stories and stories[-1] >= reach:
+                continue
+            for j in range(at, reach):
+                dropped.setdefault(live[j], rules[j] or rule)
+            if rule.kind == "pr_contact":
+                for j in range(at - 1, max(first_sentence, at - 4), -1):
+                    if rules[j] is not None or not self._is_name(live[j]):
+                        break
+                    dropped[live[j]] = rule
+        self._drop_all(dropped)
+
+    def _block_end(self, at: int, rule: Rule, rules: Sequence[Optional[Rule]]) -> int:
+        """The first line after the block of the marker at `at`."""
+        live, block = self.live, rule.block
+        j = at + 1
+        if not block:
+            return j
+        if block == "about":
+            taken = 0
+            while j < len(live) and taken < 3 and rules[j] is None and self._is_boilerplate(live[j]):
+                j += 1
+                taken += 1
+            if not taken and j < len(live) and rules[j] is None:
+                return j
+        while j < len(live):
+            i = live[j]
+            if rules[j] is not None:
+                j += 1
+                continue
+            if block == "list":
+                goes = self._is_headline(i)
+            elif block == "fields":
+                goes = self._is_field(i)
+            elif block == "legal":
+                goes = not self._is_story(i) or len(set(_LEGALESE.findall(self.low, self.starts[i], self.ends[i]))) >= 2
+            elif block == "one":
+                goes = j == at + 1 and self._is_headline(i)
+            else:
+                goes = not self._is_story(i)
+            if not goes:
+                break
+            j += 1
+        return j
+
+    def _is_boilerplate(self, i: int) -> bool:
+        return self._chars(i) >= 60 and _BOILERPLATE.search(self.low, self.starts[i], self.ends[i]) is not None
+
+    def _is_name(self, i: int) -> bool:
+        """A person's or company's name on a line of its own: few words, all with capitals."""
+        words = _WORD.findall(self.quo, self.starts[i], self.ends[i])
+        return self._chars(i) <= 60 and 2 <= len(words) <= 7 and all(w[0].isupper() or len(w) <= 3 for w in words)
+
+    def _is_field(self, i: int) -> bool:
+        if self._chars(i) <= 90 and not self._is_sentence(i):
+            return True
+        return self._chars(i) <= 260 and _FIELD.search(self.low, self.starts[i], self.ends[i]) is not None
+
+    def _suffixes(self) -> None:
+        for i in self.live[-SUFFIX_LINES:]:
+            while self.starts[i] < self.ends[i] and self._peel_suffix(i):
+                pass
+        self._sweep()
+
+    def _peel_suffix(self, i: int) -> bool:
+        start, end = self.starts[i], self.ends[i]
+        window = max(start, end - SUFFIX_WINDOW_CHARS)
+        awake_by_group = [(group.glued, group.glued.awake(self.low[window:end])) for group, _ in self.groups]
+        for seam in _SEAM.finditer(self.low, window, end):
+            at = seam.end()
+            if at <= start or at >= end:
+                continue
+            for glued, awake in awake_by_group:
+                for entry in glued.candidates(self.low, at, end, awake):
+                    if end - at <= entry.rule.max_chars and self._covers(entry, at, end):
+                        self.cuts.append(Cut(at, end, entry.rule.id, entry.rule.kind))
+                        self.ends[i] = start + len(self.low[start:at].rstrip(_EDGE))
+                        return True
+        return False
+
+    # -- repetition -------------------------------------------------------------------------------------------------
+
+    def _repeats(self) -> None:
+        if self.has_no_repeats:  # lines only go, so none can come
+            return
+        live = self.live
+        lines = [words_of(self.low[self.starts[i] : self.ends[i]], is_cjk=self.is_cjk) for i in live]
+        n = CJK_NGRAM if self.is_cjk else NGRAM
+        inside = [gram for line in lines for gram in zip(*(line[k:] for k in range(n)), strict=False)]
+        if len(inside) - len(set(inside)) < LEAST_REPEATED_NGRAMS:
+            self.has_no_repeats = True
+            return
+        flat = [word for line in lines for word in line]
+        grams = list(zip(*(flat[k:] for k in range(n)), strict=False))
+        first_at: dict[tuple[str, ...], int] = {}
+        last_at: dict[tuple[str, ...], int] = {}
+        for at, gram in enumerate(grams):
+            first_at.setdefault(gram, at)
+            last_at[gram] = at
+        begins, at = [], 0
+        for line in lines:
+            begins.append(at)
+            at += len(line)
+        seen = [self._share(grams, b, len(line), n, first_at, before=b) for b, line in zip(begins, lines, strict=True)]
+        # Teasers first: with the teaser gone, the paragraph it was cut from is no repetition.
+        dropped = self._echoes(lines, seen, grams, begins, n, last_at)
+        if not dropped:
+            dropped = self._repeated_runs(lines, seen, begins)
+        for at, rule in dropped.items():
+            self._drop(live[at], rule, "repeated_body")
+        self.live = [i for at, i in enumerate(live) if at not in dropped]
+
+    @staticmethod
+    def _share(
+        grams: Sequence[tuple[str, ...]],
+        begin: int,
+        length: int,
+        n: int,
+        first_at: dict[tuple[str, ...], int],
+        *,
+        before: int,
+    ) -> float:
+        """The share of a line's n-grams that occurred before position `before`; -1 if it is too short to tell."""
+        count = length - n + 1
+        if count < 1:
+            return -1.0
+        return sum(first_at[grams[k]] < before for k in range(begin, begin + count)) / count
+
+    def _repeated_runs(
+        self, lines: Sequence[Sequence[str]], seen: Sequence[float], begins: Sequence[int]
+    ) -> dict[int, str]:
+        """Runs of lines whose every word was there before, in whatever lines."""
+        dropped: dict[int, str] = {}
+        earlier = set()
+        weight = 2 if self.is_cjk else 1
+        at = 0
+        while at < len(lines):
+            if seen[at] < 0.9:
+                earlier.add(" ".join(lines[at]))
+                at += 1
+                continue
+            end = at
+            while end < len(lines) and (seen[end] >= 0.9 or (seen[end] < 0 and " ".join(lines[end]) in earlier)):
+                end += 1
+            words = [len(line) / weight for line in lines[at:end]]
+            whole = sum(words)
+            # A refrain or a chorus comes again too: short lines count only where most of what precedes them returns.
+            if (
+                end - at >= 2
+                and whole >= (REPEAT_WORDS if end - at >= 3 or end == len(lines) else REPEAT_PAIR_WORDS)
+                and (max(words) >= REPEAT_LINE_WORDS or whole >= 0.8 * begins[at] / weight)
+            ) or (end - at == 1 and whole >= REPEAT_LINE_WORDS and " ".join(lines[at]) in earlier):
+                dropped.update((k, "repeat.body") for k in range(at, end))
+            at = end
+        return dropped
+
+    def _echoes(
+        self,
+        lines: Sequence[Sequence[str]],
+        seen: Sequence[float],
+        grams: Sequence[tuple[str, ...]],
+        begins: Sequence[int],
+        n: int,
+        last_at: dict[tuple[str, ...], int],
+    ) -> dict[int, str]:
+        """A teaser that breaks off: a line that a longer one nearby goes on from.
+
+        A pull quote repeats a sentence whole and is kept: so does a story that quotes the same words again.
+        """
+        dropped: dict[int, str] = {}
+        text = [" ".join(line) for line in lines]
+        weight = 2 if self.is_cjk else 1
+        for at, line in enumerate(lines):
+            if not TEASER_WORDS * weight <= len(line) <= 60 * weight:
+                continue
+            i = self.live[at]
+            count = len(line) - n + 1
+            if count < 1:
+                continue
+            later = (
+                sum(last_at[grams[k]] >= begins[at] + len(line) for k in range(begins[at], begins[at] + count)) / count
+            )
+            if max(later, seen[at]) < 0.6:
+                continue
+            cut_off = _CUT_OFF.search(self.low, self.starts[i], self.ends[i]) is not None
+            for other in (*range(max(0, at - 6), at), *range(at + 1, min(len(lines), at + 7))):
+                if other in dropped or len(lines[other]) <= len(line):
+                    continue
+                if cut_off and text[other].startswith(text[at].rsplit(" ", 1)[0]):
+                    dropped[at] = "repeat.teaser"
+                if at in dropped:
+                    break
+        return dropped
+
+
+@cache
+def _site_rule(version: str) -> Rule:
+    return Rule(f"site_lines.{version}", "site_boilerplate", ("any",), "line", (), "learned from the site", (), ())
+
+
+def line_key(line: str) -> str:
+    """Return what a line is hashed by: its words, folded."""
+    return squash(line)

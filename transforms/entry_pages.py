@@ -1,0 +1,104 @@
+"""What an entry of a feed is worth by itself, and the page that is to be made of it: pure functions.
+
+Decisions:
+    A feed's text counts as the full text only when it is long and does not end as teasers do. Taking a teaser for the
+    article would lose most of a story for good; fetching a page that was not needed costs one request.
+
+    What the feed has of an entry travels with its page: a page that cannot be had, or turns out to be no article,
+    falls back to it.
+"""
+
+import html
+import re
+from typing import Optional
+
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.records import FeedEntry, FeedSpec, Page
+
+FALLBACK_CHARS = 200  # a summary of less is a headline, no text of an article
+MOST_SUMMARY_CHARS = 2_000
+
+_NOT_SHOWN = re.compile(r"<(script|style|template)\b", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_TEASER_END = re.compile(
+    r"(?:…|\.\.\.|\b(?:read more|continue reading|more »|weiterlesen|mehr lesen|lire la suite|leer más"
+    r"|seguir leyendo|leggi tutto|lees verder|läs mer|les mer|læs mere|leia mais|czytaj (?:więcej|dalej)))\W{0,8}$",
+    re.IGNORECASE,
+)
+
+
+def plain_text(markup: str) -> str:
+    """Return the words of an HTML fragment on one line: enough to measure it and to show a summary."""
+    return " ".join(html.unescape(_TAG.sub(" ", _without_scripts(markup))).split())
+
+
+def _without_scripts(markup: str) -> str:
+    """Return `markup` without what is never shown; an element that does not end hides the rest, as in browsers."""
+    kept, at = [], 0
+    folded = ""
+    while (opening := _NOT_SHOWN.search(markup, at)) is not None:
+        folded = folded or markup.lower()
+        kept.append(markup[at : opening.start()])
+        # Lowering may change the length (İ); what is then cut a little off is only measured, never stored.
+        at = folded.find("</" + opening[1].lower(), opening.end())
+        if at < 0:
+            return " ".join(kept)
+    return " ".join([*kept, markup[at:]])
+
+
+def has_full_text(entry: FeedEntry, min_chars: int) -> bool:
+    """Return whether the feed carries the text itself: at least `min_chars` of it, and not cut off as teasers are."""
+    if not entry.text_html or len(entry.text_html) < min_chars:
+        return False
+    text = plain_text(entry.text_html)
+    return len(text) >= min_chars and not _TEASER_END.search(text[-60:])
+
+
+def feed_text(entry: FeedEntry) -> Optional[str]:
+    """Return the most that a feed has of an entry, as markup; None if it is no more than a headline."""
+    longest = max((entry.text_html or "", entry.summary_html or ""), key=len)
+    return longest if len(longest) >= FALLBACK_CHARS <= len(plain_text(longest)) else None
+
+
+def page_of(
+    entry: FeedEntry,
+    *,
+    entry_id: str,
+    spec: FeedSpec,
+    seen_at: Timestamp,
+    attempt: int = 1,
+    language: Optional[str] = None,
+    full_text_min_chars: int = 600,
+) -> Page:
+    """Return the entry as a page: of origin ``feed`` when nothing is to be fetched, else ``page`` without its HTML.
+
+    Args:
+        entry: an entry, new or to be tried again.
+        entry_id: its id.
+        spec: the feed it is from.
+        seen_at: when its feed was polled.
+        attempt: counts from 1.
+        language: what the feed says of itself.
+        full_text_min_chars: see `has_full_text`.
+    """
+    full = has_full_text(entry, full_text_min_chars)
+    text = entry.text_html if full else feed_text(entry)
+    summary = plain_text(entry.summary_html)[:MOST_SUMMARY_CHARS] if entry.summary_html else None
+    return Page(
+        entry_id=entry_id,
+        entry_hash=entry.entry_hash,
+        feed_id=spec.feed_id,
+        url=entry.url,
+        origin="feed" if full or (text is not None and not entry.url) else "page",
+        first_seen_at=seen_at,
+        text=text,
+        title=entry.title,
+        summary=summary or None,
+        authors=entry.authors,
+        published_at=entry.published_at,
+        updated_at=entry.updated_at,
+        language=entry.language or language or spec.language,
+        feed_tags=entry.tags,
+        attempt=attempt,
+    )

@@ -1,0 +1,221 @@
+"""The work of extraction on plain values: bytes of a page in, text and metadata out. Worker processes run this.
+
+Decisions:
+    The page is parsed once; the metadata scan and the text extraction share the tree.
+
+    No Beam here and nothing that imports it: a worker must start in a fraction of a second. `extract_text.py` turns
+    the plain values into rows.
+
+    JSON-LD's articleBody is a fallback for pages whose visible text could not be found. Believed blindly it loses
+    (2.9 points on the open pages): it is often cut, and often has no paragraphs.
+"""
+
+import logging
+import re
+from typing import Any, NamedTuple, Optional
+
+import lxml.etree
+import lxml.html
+from trafilatura import bare_extraction
+from trafilatura.settings import Extractor
+
+from transforms.decode_html import html_as_utf8
+from transforms.detect_language import choose_language
+from transforms.errors import RejectedError
+from transforms.find_story import find_story
+from transforms.html_blocks import PICTURE_TAGS, UNREAD_TAGS, blocks_of
+from transforms.page_metadata import PageMetadata, scan_metadata
+
+# What it would log is why a page was rejected, and that is the dead letter's business.
+logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+
+_MIN_CHARS = 60  # the shortest flash news; CJK letters count three, since one carries as much as three Latin ones
+_TINY_CHARS = 700  # below, an articleBody twice as long is believed
+_SURE_CHARS = 600  # a found story shorter than this is compared with trafilatura's
+_MAX_CHARS = 1_000_000  # no story is longer; a dump of a database is
+_WITHOUT_TEXT = (
+    "script",
+    "style",
+    "noscript",
+    "svg",
+    "iframe",
+    "template",
+    "object",
+    "embed",
+    "select",
+    "button",
+    "input",
+    "textarea",
+    "canvas",
+    "video",
+    "audio",
+    "link",
+    "meta",
+)
+_OPTIONS = Extractor(output_format="python", comments=False)
+_NO_LETTER = re.compile(r"[\W_]+")
+_SPACE = re.compile(r"[^\S\n]+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_SENTENCE_END = re.compile(r"[.!?…。！？؟।॥։][\"'”’»›)\]]*(?:\s|$)|[。！？]")
+_MARKUP = re.compile(r"<(?:/?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,2000})?/?|!--)|&(?:[a-zA-Z]{2,8}|#\d{1,6});")
+_BINARY_LEFT = "\ufffd"
+
+
+class Extraction(NamedTuple):
+    """What was found, as plain values: the fields of ExtractedArticle with times in microseconds since the epoch."""
+
+    title: Optional[str]
+    text: str
+    authors: tuple[str, ...] = ()
+    published_micros: Optional[int] = None
+    updated_micros: Optional[int] = None
+    language: Optional[str] = None
+    canonical_url: Optional[str] = None
+    site_name: Optional[str] = None
+    section: Optional[str] = None
+    keywords: tuple[str, ...] = ()
+    is_paywalled: bool = False
+
+
+class Item(NamedTuple):
+    """What a worker gets: a page, a feed's own text, or both; `hint_language` is what the feed says."""
+
+    html: Optional[bytes]
+    text: Optional[str]
+    url: str
+    content_type: Optional[str]
+    title: Optional[str]
+    language: Optional[str]
+    now_micros: int
+
+
+def extract_item(item: Item) -> tuple[Extraction, bool]:
+    """Return what could be had of an item, and whether it came from its page (else from its own text).
+
+    Raises:
+        RejectedError: the page has no article and there is no text beside it.
+    """
+    if not isinstance(item, Item):
+        item = Item(*item)
+    if item.html is not None:
+        try:
+            return extract_page(
+                item.html,
+                url=item.url,
+                content_type=item.content_type,
+                now_micros=item.now_micros,
+                language=item.language,
+            ), True
+        except RejectedError:
+            if not item.text or not item.text.strip():
+                raise
+    return read_text(item.text or "", url=item.url, title=item.title, language=item.language), False
+
+
+def extract_page(
+    html: bytes, *, url: str, now_micros: int, content_type: Optional[str] = None, language: Optional[str] = None
+) -> Extraction:
+    """Return the article of a page; see `transforms.extract_text.extract_article`."""
+    tree = _parse(html_as_utf8(html, content_type=content_type), url)
+    metadata = scan_metadata(tree, url=url, now_micros=now_micros)
+    text = _without_headline(_story_of(tree, metadata), metadata.titles)
+    if metadata.article_body and _weight(text) < min(_TINY_CHARS, _weight(metadata.article_body) / 2):
+        text = _without_headline(metadata.article_body, metadata.titles)
+    _reject_unless_story(text, metadata, url)
+    return Extraction(
+        title=metadata.title,
+        text=text,
+        authors=metadata.authors,
+        published_micros=metadata.published_micros,
+        updated_micros=metadata.updated_micros,
+        language=choose_language(metadata.language or language, text),
+        canonical_url=metadata.canonical_url,
+        site_name=metadata.site_name,
+        section=metadata.section,
+        keywords=metadata.keywords,
+        is_paywalled=metadata.is_paywalled,
+    )
+
+
+def read_text(text: str, *, url: str, title: Optional[str], language: Optional[str]) -> Extraction:
+    """Return the article that a feed or an archive carries itself, as plain text or as an HTML fragment.
+
+    Every paragraph is kept: what stands in a feed's text was chosen by the publisher; cruft is the next step's work.
+
+    Raises:
+        RejectedError: `too_short`, there is next to nothing.
+    """
+    if _MARKUP.search(text):
+        root = _parse(f"<html><body><div>{text}</div></body></html>".encode("utf-8", "replace"), url)
+        lines = [block.text for block in blocks_of(root, unread=UNREAD_TAGS | PICTURE_TAGS)]
+    else:
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+    story = _without_headline("\n".join(line for line in lines if line)[:_MAX_CHARS], (title,) if title else ())
+    if _weight(story) < _MIN_CHARS:
+        raise RejectedError(f"the text has {len(story)} characters, too few for a story", reason="too_short", url=url)
+    return Extraction(title=title, text=story, language=choose_language(language, story))
+
+
+def _parse(utf8: bytes, url: str) -> Any:
+    parser = lxml.html.HTMLParser(
+        collect_ids=False,
+        default_doctype=False,
+        encoding="utf-8",
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=True,
+    )
+    try:
+        tree = lxml.html.document_fromstring(utf8, parser=parser, ensure_head_body=False)
+    except (lxml.etree.LxmlError, ValueError, AssertionError) as error:
+        raise RejectedError("the page cannot be read as HTML", reason="no_article", url=url) from error
+    if tree is None:
+        raise RejectedError("the page is empty", reason="no_article", url=url)
+    return tree
+
+
+def _story_of(tree: Any, metadata: PageMetadata) -> str:
+    story = find_story(tree, metadata.titles, metadata.description)
+    if story is not None and (story.chars >= _SURE_CHARS or story.share >= 0.8) and story.share >= 0.4:
+        return _tidy("\n".join(story.lines))
+    own = _tidy("\n".join(story.lines)) if story is not None else ""
+    lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)
+    document = bare_extraction(tree, options=_OPTIONS)
+    other = _tidy((document.text if document is not None else "") or "")
+    return other if len(other) > 1.2 * len(own) else own
+
+
+def _tidy(text: str) -> str:
+    lines = (_SPACE.sub(" ", line).strip() for line in text[:_MAX_CHARS].splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def _without_headline(text: str, titles: tuple[str, ...]) -> str:
+    """Return `text` without the page's own headline as its first line."""
+    first, _, rest = text.partition("\n")
+    bare = _letters(first)
+    return rest if rest and bare and any(bare == _letters(title) for title in titles) else text
+
+
+def _reject_unless_story(text: str, metadata: PageMetadata, url: str) -> None:
+    if not text:
+        raise RejectedError("the page has no article", reason="no_article", url=url)
+    sentences = [line for line in text.splitlines() if _SENTENCE_END.search(line)]
+    if not sentences:
+        raise RejectedError("nothing on the page reads like a story", reason="no_article", url=url)
+    if _weight(text) < _MIN_CHARS:
+        if metadata.is_paywalled:
+            raise RejectedError("the story is behind a paywall", reason="paywalled", url=url)
+        raise RejectedError(f"the story has {len(text)} characters, too few", reason="too_short", url=url)
+    if not any(_weight(line) >= 40 for line in sentences) and (len(sentences) < 4 or _weight(text) < 300):
+        raise RejectedError("nothing on the page reads like a story", reason="no_article", url=url)
+    if text.count(_BINARY_LEFT) * 5 > len(text):
+        raise RejectedError("the page is not text in any charset", reason="not_text", url=url)
+
+
+def _weight(text: str) -> int:
+    return len(text) + 2 * len(_CJK.findall(text[:2000]))
+
+
+def _letters(text: str) -> str:
+    return _NO_LETTER.sub("", text.casefold())

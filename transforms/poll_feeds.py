@@ -1,0 +1,295 @@
+"""What to ask of a feed, when, and what its answer means: pure functions of (feed state, answer, clock).
+
+Decisions:
+    Nothing here counts until the `Poll` row is committed. So the validators in it take effect only together with the
+    entries that came with them, and a failed poll keeps what was there.
+
+    Validators are opaque: they are sent back as they came. No single signal is trusted: the hash of the content says
+    "unchanged" beside them, and a validator that stayed the same while new entries appeared is never sent again; it
+    is stored as "" (mistrusted), which differs from None (the feed has none). That nothing but new entries counts as
+    a lie is deliberate: many feeds carry the time of day, and a weak validator may cover that.
+
+    States: ``ok``; ``backing_off``, which must not be asked before `next_due_at` (it said so, or failed three times in
+    a row; two failures are weather); ``moved``, asked at its listed address until the list says otherwise; ``gone``,
+    asked once a month, since servers are known to say 410 by mistake.
+
+    `next_due_at` adapts: shorter when new entries came, longer when not, never shorter than what the feed asks for
+    (ttl, max-age, Expires), in 10 minutes to 24 hours. In batch the user's schedule decides and only feeds that must
+    not be asked are left out; a streaming worker goes by `next_due_at`.
+
+Limits: a server that answers 304 for ever is not noticed, since nothing but 304 is ever seen of it.
+
+Source: the parameters of mediacloud/rss-fetcher (10 min floor, a day as ceiling, back-off that never ends),
+commoncrawl/news-crawl (x1.5 unchanged, x0.8 changed), miniflux and lemon24/reader (headers), RFC 9110 and 9111.
+"""
+
+import email.utils
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
+from transforms.http import Response
+from transforms.records import FeedState, ParsedFeed, Poll
+
+SHORTEST_SECONDS = 600.0
+LONGEST_SECONDS = 86_400.0
+FIRST_SECONDS = 3_600.0
+FASTER, SLOWER = 0.8, 1.5
+BACK_OFF_SECONDS = 900.0  # after the first failure; doubles: an hour after the third, a day from the eighth on
+FAILURES_ARE_WEATHER = 2
+GONE_SECONDS = 30 * 86_400.0
+MOST_VALIDATOR_CHARS = 1_024
+MISTRUSTED = ""
+
+_NOT_SENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+_NO_CACHE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\b", re.IGNORECASE)
+
+
+def request_headers(state: FeedState) -> dict[str, str]:
+    """Return the headers of a conditional request: both validators, as they came; none that is mistrusted."""
+    headers = {"If-None-Match": state.etag, "If-Modified-Since": state.last_modified}
+    return {name: value for name, value in headers.items() if value and not _NOT_SENDABLE.search(value)}
+
+
+def is_due(state: FeedState, now: Timestamp, *, respect_schedule: bool) -> Optional[str]:
+    """Return None when the feed is to be polled now, else why not: gone, backing_off, not_yet_due.
+
+    Args:
+        state: as the newest committed poll left it; a feed without one has never been polled and is due.
+        now: the time.
+        respect_schedule: also wait for `next_due_at` where the feed does not insist (streaming).
+    """
+    if state.next_due_at is None or now >= state.next_due_at:
+        return None
+    if state.state in ("gone", "backing_off"):
+        return state.state
+    return "not_yet_due" if respect_schedule else None
+
+
+def content_hash(body: bytes) -> str:
+    """Return what tells one body of a feed from another: 16 hex digits."""
+    return hashlib.blake2b(body, digest_size=8).hexdigest()
+
+
+def read_answer(state: FeedState, response: Response, *, conditional: bool, now: Timestamp) -> str:
+    """Return what to do with an answer: not_modified, unchanged (same content as last time), or parse.
+
+    Args:
+        state: what is known of the feed.
+        response: what came.
+        conditional: whether validators were sent; a 304 to a plain request says nothing.
+        now: the time, for a Retry-After that is a date.
+
+    Raises:
+        TransientError: http_408, http_429, http_5xx.
+        RejectedError: any other status that brings no feed, empty_body.
+    """
+    status = response.status
+    if status == 304 and conditional:
+        return "not_modified"
+    if status == 200:
+        if not response.body.strip():
+            raise RejectedError(f"{mask_url(response.url)}: an empty answer", reason="empty_body", url=response.url)
+        return "unchanged" if content_hash(response.body) == state.content_hash else "parse"
+    raise error_of_status(response, now)
+
+
+def error_of_status(response: Response, now: Timestamp) -> IngestError:
+    """Return the error that a status other than success is; transient for those that may pass (408, 429, 5xx)."""
+    status, url = response.status, response.url
+    message, reason = f"{mask_url(url)}: HTTP {status}", f"http_{status}"
+    if status in (408, 429) or status >= 500:
+        wait = retry_after_seconds(response.headers, now) if status in (429, 503) else None
+        return TransientError(message, reason=reason, url=url, retry_after_seconds=wait)
+    return RejectedError(message, reason=reason, url=url)
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: Timestamp) -> Optional[float]:
+    """Return how long a Retry-After asks to wait, at most a day; None without one that can be read.
+
+    A date is taken relative to the server's own Date. Source: RFC 9110, 10.2.3; a day as in mediacloud/rss-fetcher,
+    which has seen 88 hours.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), LONGEST_SECONDS)
+    until = _http_date(value)
+    if until is None:
+        return None
+    since = _http_date(headers.get("Date", ""))
+    return min(max(until - (since if since is not None else _seconds(now)), 0.0), LONGEST_SECONDS)
+
+
+def declared_seconds(headers: Mapping[str, str], ttl_seconds: Optional[int] = None) -> float:
+    """Return the interval that the feed asks for by ttl, max-age or Expires, at most a day; 0 when it asks for none."""
+    asked = float(ttl_seconds or 0)
+    control = headers.get("Cache-Control", "")
+    max_age = _MAX_AGE.search(control)
+    if max_age is not None and not _NO_CACHE.search(control):
+        asked = max(asked, float(max_age[1]))
+    elif not control:
+        expires, since = _http_date(headers.get("Expires", "")), _http_date(headers.get("Date", ""))
+        if expires is not None and since is not None:
+            asked = max(asked, expires - since)
+    return min(max(asked, 0.0), LONGEST_SECONDS)
+
+
+def decide(
+    state: FeedState,
+    *,
+    url: str,
+    polled_at: Timestamp,
+    response: Optional[Response] = None,
+    error: Optional[IngestError] = None,
+    status: str = "failed",
+    parsed: Optional[ParsedFeed] = None,
+    entries: int = 0,
+    new_entries: Sequence[tuple[str, str]] = (),
+    fresh: int = 0,
+    deferred: int = 0,
+    warnings: Sequence[str] = (),
+    duration_ms: int = 0,
+    jitter: float = 0.5,
+) -> Poll:
+    """Return the row of a poll: how it went, what is remembered of it, when the feed is due again.
+
+    Args:
+        state: what was known before.
+        url: the feed's address as listed; masked in the row.
+        polled_at: when the poll started.
+        response: the answer, also where it was of no use; None when there was none.
+        error: why the poll failed.
+        status: ok, not_modified, unchanged, or failed (whenever there is an `error`).
+        parsed: the feed, for status ok.
+        entries: how many entries it has, known and new.
+        new_entries: the new ones: (entry_id, entry_hash).
+        fresh: how many of those were never tried before.
+        deferred: how many new ones were left for the next poll: no validator may then hide them.
+        warnings: slugs beside those of `parsed`.
+        duration_ms: of the whole poll.
+        jitter: 0 to 1, drawn by the caller.
+    """
+    headers: Mapping[str, str] = response.headers if response is not None else {}
+    moved_to = permanent_target(response.redirects) if response is not None else None
+    noted = [*(parsed.warnings if parsed is not None else ()), *warnings]
+    common: dict[str, Any] = {
+        "feed_id": state.feed_id,
+        "url": mask_url(url),
+        "polled_at": polled_at,
+        "http_status": response.status if response is not None else None,
+        "bytes_received": response.bytes_on_wire if response is not None else 0,
+        "duration_ms": duration_ms,
+        "moved_to": mask_url(moved_to) if moved_to is not None else None,
+    }
+    if error is not None:
+        failures = state.failures_in_a_row + (error.reason != "host_asked_to_wait")
+        after, wait = _after_failure(error, failures, jitter)
+        return Poll(
+            **common,
+            status="failed",
+            state=after,
+            reason=error.reason,
+            message=one_line(error.message),
+            etag=state.etag,
+            last_modified=state.last_modified,
+            content_hash=state.content_hash,
+            failures_in_a_row=failures,
+            next_due_at=polled_at + Duration(seconds=wait),
+            warnings=noted,
+        )
+    assert response is not None
+    hashed = state.content_hash if status == "not_modified" else content_hash(response.body)
+    etag, last_modified = _validators(state, headers, status, lied=bool(fresh) and hashed != state.content_hash)
+    if MISTRUSTED in (etag, last_modified):
+        noted.append("validators_mistrusted")
+    if deferred:
+        etag = last_modified = hashed = None
+        noted.append("entries_deferred")
+    wait = _interval(state, headers, parsed.ttl_seconds if parsed is not None else None, bool(fresh), jitter)
+    return Poll(
+        **common,
+        status=status,
+        state="moved" if moved_to is not None else "ok",
+        format=parsed.format if parsed is not None else None,
+        feed_title=parsed.title if parsed is not None else None,
+        etag=etag,
+        last_modified=last_modified,
+        content_hash=hashed,
+        entries=entries,
+        known=entries - len(new_entries),
+        new=len(new_entries),
+        new_entry_ids=[entry_id for entry_id, _ in new_entries],
+        new_entry_hashes=[entry_hash for _, entry_hash in new_entries],
+        next_due_at=polled_at + Duration(seconds=wait),
+        warnings=noted,
+    )
+
+
+def permanent_target(redirects: Sequence[tuple[int, str]]) -> Optional[str]:
+    """Return where the feed has moved: the last target of the leading 301 and 308; a 302 or 307 is passing."""
+    moved_to = None
+    for status, target in redirects:
+        if status not in (301, 308):
+            break
+        moved_to = target
+    return moved_to
+
+
+def _after_failure(error: IngestError, failures: int, jitter: float) -> tuple[str, float]:
+    if error.reason == "http_410":
+        return "gone", GONE_SECONDS
+    back_off = min(BACK_OFF_SECONDS * 2 ** min(max(failures - 1, 0), 16), LONGEST_SECONDS)
+    asked = getattr(error, "retry_after_seconds", None)
+    waits = asked is not None or failures > FAILURES_ARE_WEATHER
+    return "backing_off" if waits else "ok", max(back_off, asked or 0.0) * (1 + 0.1 * jitter)
+
+
+def _validators(
+    state: FeedState, headers: Mapping[str, str], status: str, *, lied: bool
+) -> tuple[Optional[str], Optional[str]]:
+    if status == "not_modified":
+        return state.etag, state.last_modified
+    etag, last_modified = _storable(headers.get("ETag")), _storable(headers.get("Last-Modified"))
+    # Where both are sent the server goes by the ETag (RFC 9110, 13.2.2), so a Last-Modified beside it proves nothing.
+    etag_lied = lied and etag is not None and etag == state.etag
+    date_lied = lied and last_modified is not None and last_modified == state.last_modified
+    if state.etag == MISTRUSTED or etag_lied:
+        etag = MISTRUSTED
+    if state.last_modified == MISTRUSTED or (date_lied and not etag):
+        last_modified = MISTRUSTED
+    return etag, last_modified
+
+
+def _storable(value: Optional[str]) -> Optional[str]:
+    if not value or len(value) > MOST_VALIDATOR_CHARS or _NOT_SENDABLE.search(value):
+        return None
+    return value
+
+
+def _interval(
+    state: FeedState, headers: Mapping[str, str], ttl_seconds: Optional[int], has_news: bool, jitter: float
+) -> float:
+    last = FIRST_SECONDS
+    if state.polled_at is not None and state.next_due_at is not None and not state.failures_in_a_row:
+        last = _seconds(state.next_due_at) - _seconds(state.polled_at)
+    if state.polled_at is not None:
+        last *= FASTER if has_news else SLOWER
+    last = max(last, declared_seconds(headers, ttl_seconds)) * (0.95 + 0.1 * jitter)
+    return min(max(last, SHORTEST_SECONDS), LONGEST_SECONDS)
+
+
+def _http_date(value: str) -> Optional[float]:
+    try:
+        parsed = email.utils.parsedate_tz(value[:64]) if value else None
+        return float(email.utils.mktime_tz(parsed)) if parsed is not None else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _seconds(at: Timestamp) -> float:
+    return float(at.micros) / 1e6
