@@ -139,8 +139,10 @@ def _ingest(args: argparse.Namespace) -> int:
     try:
         ingest(config, run_id=run_id, progress=_say)
     finally:
-        _print_summary(lake, run_id, len(config.feeds), started, args)
-    return 0
+        all_failed = _print_summary(lake, run_id, len(config.feeds), started, args)
+    if all_failed:
+        _say("newsbeam: every feed failed; is this machine's network up?")
+    return int(all_failed)
 
 
 def _backfill_flags(parser: argparse.ArgumentParser, options: Any) -> None:
@@ -164,13 +166,22 @@ def _backfill(args: argparse.Namespace) -> int:
     try:
         backfill(config, [Path(name) for name in args.archives], run_id=run_id, progress=_say)
     finally:
-        _print_summary(lake, run_id, len(args.archives), started, args, what="stretches of archives")
+        _print_summary(
+            lake, run_id, len(args.archives), started, args, what=("stretch of an archive", "stretches of archives")
+        )
     return 0
 
 
 def _print_summary(
-    lake: Any, run_id: str, feeds: int, started: float, args: argparse.Namespace, *, what: str = "feeds"
-) -> None:
+    lake: Any,
+    run_id: str,
+    feeds: int,
+    started: float,
+    args: argparse.Namespace,
+    *,
+    what: tuple[str, str] = ("feed", "feeds"),
+) -> bool:
+    """Print what the run did; return whether every poll failed."""
     from pipelines.report import summarise
 
     summary = summarise(lake, run_id, feeds=feeds, started=started)
@@ -178,6 +189,7 @@ def _print_summary(
         print(json.dumps(summary.as_json(), ensure_ascii=False))
     else:
         print("\n".join(summary.lines(what=what)))
+    return summary.all_failed
 
 
 def _say(line: str) -> None:

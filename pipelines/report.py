@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from transforms.lake import Lake
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS
 
+FEEDS = ("feed", "feeds")
 _EXAMPLES = 5  # failures named one by one; the rest are counted
 
 
@@ -47,6 +48,11 @@ class RunSummary:
     articles_in_lake: int = 0
 
     @property
+    def all_failed(self) -> bool:
+        """Whether something was polled and every poll failed: rather our network than that many publishers."""
+        return 0 < sum(self.polls.values()) == self.polls["failed"]
+
+    @property
     def written(self) -> int:
         """Rows written to articles."""
         return self.dispositions["article_new"] + self.dispositions["article_revision"]
@@ -56,19 +62,19 @@ class RunSummary:
         held = {f.name: getattr(self, f.name) for f in fields(self)}
         return {n: dict(v) if isinstance(v, Counter) else v for n, v in held.items()} | {"written": self.written}
 
-    def lines(self, *, what: str = "feeds") -> Sequence[str]:
-        """Return the summary as lines for a person; `what` is what was polled (feeds, archives)."""
+    def lines(self, *, what: tuple[str, str] = FEEDS) -> Sequence[str]:
+        """Return the summary as lines for a person; `what` was polled, in singular and plural."""
         polled = sum(self.polls.values())
-        skipped = f", {self.feeds - polled} not due" if what == "feeds" and self.feeds > polled else ""
+        skipped = f", {self.feeds - polled} not due" if what == FEEDS and self.feeds > polled else ""
         out = [
-            f"polled    {polled} {what} in {self.seconds:.1f} s: {_counts(self.polls)}{skipped}",
+            f"polled    {_of(polled, *what)} in {self.seconds:.1f} s: {_counts(self.polls)}{skipped}",
             f"entries   {self.entries}: {self.known} known, {self.new} new ({_size(self.bytes_received)} of feeds)"
-            if what == "feeds"
+            if what == FEEDS
             else f"entries   {self.entries}: {self.known} known, {self.new} new",
-            f"written   {self.written} articles"
+            f"written   {_of(self.written, 'article', 'articles')}"
             + (
                 f" ({self.dispositions['article_new']} new, {self.dispositions['article_revision']} revised)"
-                f" from {len(self.sites)} sites in {_names(self.languages)}"
+                f" from {_of(len(self.sites), 'site', 'sites')} in {_names(self.languages)}"
                 if self.written
                 else ""
             ),
@@ -77,16 +83,17 @@ class RunSummary:
         if same:
             out.append(f"same text {_counts(Counter(same))}")
         if self.written:
-            out.append(f"copies    {sum(self.copies.values())}{_in_brackets(self.copies)}; {self.stories} stories")
+            stories = _of(self.stories, "story", "stories")
+            out.append(f"copies    {sum(self.copies.values())}{_in_brackets(self.copies)}; {stories}")
             out.append(f"removed   {self.removed_chars:,} characters{_in_brackets(self.removed, most=8)}")
             out.append(f"tagged    {self.tagged}{_in_brackets(self.topics, most=6)}")
         if self.failures:
-            out.append(f"failed    {sum(self.failures.values())} entries{_in_brackets(self.failures)}")
+            out.append(f"failed    {_of(sum(self.failures.values()), 'entry', 'entries')}{_in_brackets(self.failures)}")
             out += [f"          {line}" for line in self.failed_entries[:_EXAMPLES]]
         if self.failed_feeds:
             out.append(f"feeds failed: {len(self.failed_feeds)}")
             out += [f"          {line}" for line in self.failed_feeds[:_EXAMPLES]]
-        out.append(f"lake      {self.lake}: {self.articles_in_lake} articles (run {self.run_id})")
+        out.append(f"lake      {self.lake}: {_of(self.articles_in_lake, 'article', 'articles')} (run {self.run_id})")
         return out
 
 
@@ -137,6 +144,10 @@ def _failure_line(row: Mapping[str, Any]) -> str:
     """Return what failed, the slug, and the message where it says more than the two."""
     message = (row["message"] or "").removeprefix(f"{row['url']}: ")
     return f"{row['url']}: {row['reason']}" + (f" ({message})" if message else "")
+
+
+def _of(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _counts(counter: Counter[str], *, most: int = 20) -> str:

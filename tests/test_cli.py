@@ -115,10 +115,17 @@ def test_ingest_says_what_it_did_and_as_json(
     lake = str(tmp_path / "lake")
     assert newsbeam("ingest", feed.url, "--lake", lake, *allow(room)) == 0
     out = capsys.readouterr().out
-    assert "polled    1 feeds in " in out
+    assert "polled    1 feed in " in out
     assert newsbeam("ingest", feed.url, "--lake", lake, "--json", *allow(room)) == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["written"], summary["new"], summary["polls"]) == (0, 0, {"not_modified": 1})
+
+
+def test_a_run_in_which_every_feed_failed_has_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert newsbeam("ingest", "http://127.0.0.1:9/feed", "--lake", str(tmp_path / "lake")) == 1
+    out, err = capsys.readouterr()
+    assert "forbidden_address" in out
+    assert err == "newsbeam: every feed failed; is this machine's network up?\n"
 
 
 # ---- clean --------------------------------------------------------------------------------------------------------------

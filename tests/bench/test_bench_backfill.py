@@ -69,9 +69,9 @@ def test_backfill_costs_at_most_what_bare_extraction_costs(pages: Path, tmp_path
     count = len(pages.read_text("utf-8").splitlines())
     print(
         f"\nbackfill of {count} pages, 2 processes: {ours['seconds']:.1f} s, {ours['rows']} articles, "
-        f"peak {ours['peak_mb']:.0f} MB\n"
+        f"peak {ours['peak_mb']:.0f} MB and {ours['worker_mb']:.0f} MB a worker\n"
         f"  trafilatura with metadata: {with_metadata['seconds']:.1f} s, {with_metadata['rows']} rows, "
-        f"peak {with_metadata['peak_mb']:.0f} MB; ratio {ratio:.2f} (at most {MOST_OF_BASELINE})\n"
+        f"{with_metadata['worker_mb']:.0f} MB a worker; ratio {ratio:.2f} (at most {MOST_OF_BASELINE})\n"
         f"  trafilatura text only: {text_only['seconds']:.1f} s; ratio {ours['seconds'] / text_only['seconds']:.2f}"
     )
     assert ours["rows"] > 0.9 * with_metadata["rows"]
