@@ -27,12 +27,12 @@ fingerprint, or with one of another layout, is at most an exact copy. Memory: 0.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from transforms.records import CopyAssignment, Draft, Fingerprint, digest64
+from transforms.row_memory import UNKNOWN_LANGUAGE, arrival, as_list, grown, language_code
 
 # How fingerprint.py lays out a signature; a test holds the two together.
 SHINGLE_VALUES = 128
@@ -56,7 +56,6 @@ BUCKET_ROWS = 512
 MOST_SEGMENTS = 6
 
 _NO_FACTS = 0xFFFF
-_UNKNOWN_LANGUAGE = -1
 _Longs = npt.NDArray[np.int64]
 
 
@@ -93,7 +92,7 @@ class CopyMemory:
         Raises:
             ValueError: the columns differ in length.
         """
-        ids, duplicates = _as_list(columns["article_id"]), _as_list(columns["duplicate_of"])
+        ids, duplicates = as_list(columns["article_id"]), as_list(columns["duplicate_of"])
         table = _Table.of(*(columns[name] for name in ("text_hash", "signature", "bands", "tokens", "language")))
         if not len(ids) == len(duplicates) == len(table.hashes):
             raise ValueError(f"columns differ in length: {len(ids)} ids, {len(duplicates)} duplicate_of")
@@ -107,7 +106,7 @@ class CopyMemory:
         """
         if [draft.article_id for draft in batch] != [given.article_id for given in assignments]:
             raise ValueError("the assignments are not those of this batch")
-        order = _arrival(batch)
+        order = arrival(batch)
         self._append(
             [batch[n].article_id for n in order],
             _Table.of_drafts([batch[n] for n in order]),
@@ -131,7 +130,7 @@ class CopyMemory:
     def _append(self, ids: Sequence[str], table: "_Table", duplicates: Sequence[Optional[str]]) -> None:
         first = len(self.ids)
         self.table = self.table.grown(first, table)
-        self.alive = _grown(self.alive, first, np.ones(len(ids), dtype=bool))
+        self.alive = grown(self.alive, first, np.ones(len(ids), dtype=bool))
         self.ids.extend(ids)
         fresh = dict(zip(ids, range(first, first + len(ids)), strict=True))
         if len(fresh) == len(ids) and self.newest_row.keys().isdisjoint(fresh):
@@ -177,11 +176,11 @@ class _Table:
     def of(cls, hashes: Any, signatures: Any, bands: Any, tokens: Any, languages: Any) -> "_Table":
         count = len(hashes)
         table = cls(
-            np.array([_hash_key(h or "") for h in _as_list(hashes)], dtype=np.uint64).view(np.int64),
+            np.array([_hash_key(h or "") for h in as_list(hashes)], dtype=np.uint64).view(np.int64),
             _signature_matrix(signatures, count),
             _band_matrix(bands, count),
-            np.array([number or 0 for number in _as_list(tokens)], dtype=np.int32),
-            np.array([_language_code(name) for name in _as_list(languages)], dtype=np.int32),
+            np.array([number or 0 for number in as_list(tokens)], dtype=np.int32),
+            np.array([language_code(name) for name in as_list(languages)], dtype=np.int32),
         )
         if not count == len(table.tokens) == len(table.languages):
             raise ValueError(f"columns differ in length: {count} text_hash, {len(table.tokens)} tokens")
@@ -204,12 +203,12 @@ class _Table:
 
     def grown(self, used: int, other: "_Table") -> "_Table":
         return _Table(
-            _grown(self.hashes, used, other.hashes),
-            _grown(self.signatures, used, other.signatures),
+            grown(self.hashes, used, other.hashes),
+            grown(self.signatures, used, other.signatures),
             # Bands are needed only to build the index.
             self.bands,
-            _grown(self.tokens, used, other.tokens),
-            _grown(self.languages, used, other.languages),
+            grown(self.tokens, used, other.tokens),
+            grown(self.languages, used, other.languages),
         )
 
     def comparable(self) -> npt.NDArray[np.bool_]:
@@ -226,7 +225,7 @@ def assign_copies(memory: CopyMemory, batch: Sequence[Draft]) -> Sequence[CopyAs
     `similarity` is the estimated Jaccard similarity of shingles with the canonical (1.0 for ``exact``); for
     ``contained`` the part of the article's shingles that the other text holds.
     """
-    order = _arrival(batch)
+    order = arrival(batch)
     view = _View(memory, [batch[n] for n in order])
     decided = [view.decide(place) for place in range(len(order))]
     result: list[Optional[CopyAssignment]] = [None] * len(batch)
@@ -349,8 +348,8 @@ class _View:
             return np.zeros(0, dtype=np.int64)
         rows = np.unique(np.concatenate(parts))
         languages, language = self._gather("languages", rows), self.table.languages[place]
-        if language != _UNKNOWN_LANGUAGE:
-            rows = rows[(languages == language) | (languages == _UNKNOWN_LANGUAGE)]
+        if language != UNKNOWN_LANGUAGE:
+            rows = rows[(languages == language) | (languages == UNKNOWN_LANGUAGE)]
         earlier = rows[rows < self.first]
         rows = np.concatenate((earlier[self.memory.alive[earlier]], rows[rows >= self.first]))
         article_id = self.drafts[place].article_id
@@ -376,30 +375,11 @@ class _View:
         return self.memory.canonical_of.get(article_id, article_id)
 
 
-def _arrival(batch: Sequence[Draft]) -> list[int]:
-    """Return the places of `batch` in order of arrival."""
-    return sorted(range(len(batch)), key=lambda n: (batch[n].first_seen_at, batch[n].article_id))
-
-
-def _as_list(column: Any) -> list[Any]:
-    """Return a column as a list of Python values, from a list, a numpy array or an Arrow array."""
-    for method in ("to_pylist", "tolist"):
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    return list(column)
-
-
 def _hash_key(text_hash: str) -> int:
     try:
         return int(text_hash, 16) & 0xFFFFFFFFFFFFFFFF
     except ValueError:
         return int(digest64(text_hash), 16)
-
-
-def _language_code(language: Optional[str]) -> int:
-    """Return a number for the primary subtag of a language tag ("en" of "en-GB"); -1 where there is none."""
-    primary = (language or "").replace("_", "-").partition("-")[0].lower()
-    return crc32(primary.encode()) & 0x7FFFFFFF if primary and primary != "und" else _UNKNOWN_LANGUAGE
 
 
 def _signature_matrix(column: Any, count: int) -> npt.NDArray[np.uint16]:
@@ -414,7 +394,7 @@ def _signature_matrix(column: Any, count: int) -> npt.NDArray[np.uint16]:
             column = memoryview(column.buffers()[2])[int(ends[0]) : int(ends[-1])]
     if not isinstance(column, (bytes, bytearray, memoryview)):
         blank = bytes(width)
-        column = b"".join([c if c is not None and len(c) == width else blank for c in _as_list(column)])
+        column = b"".join([c if c is not None and len(c) == width else blank for c in as_list(column)])
     return np.frombuffer(column, dtype="<u2").reshape(count, SIGNATURE_VALUES)
 
 
@@ -429,18 +409,5 @@ def _band_matrix(column: Any, count: int) -> _Longs:
     if isinstance(column, np.ndarray) and column.ndim == 2:
         return column.astype(np.int64, copy=False).reshape(count, BANDS)
     blank = (0,) * BANDS
-    cells = [cell if cell is not None and len(cell) == BANDS else blank for cell in _as_list(column)]
+    cells = [cell if cell is not None and len(cell) == BANDS else blank for cell in as_list(column)]
     return np.array(cells, dtype=np.int64).reshape(count, BANDS)
-
-
-def _grown(array: npt.NDArray[Any], used: int, more: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return `array` with `more` behind its first `used` rows; capacity doubles, so that appending stays cheap."""
-    need = used + len(more)
-    if need == used:
-        return array
-    if need > len(array):
-        bigger = np.zeros((max(need, len(array) * 2), *more.shape[1:]), dtype=more.dtype)
-        bigger[:used] = array[:used]
-        array = bigger
-    array[used:need] = more
-    return array

@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.records import Draft, StoryAssignment
+from transforms.row_memory import arrival, as_list, grown, language_code
 
 MOST_TERMS = 32
 WINDOW_MICROS = 5 * 24 * 3600 * 1_000_000  # reporting on one event fades within days
@@ -96,7 +97,7 @@ class StoryMemory:
             ValueError: the columns differ in length.
         """
         ids, stories, terms, times, languages = (
-            _as_list(columns[name]) for name in ("article_id", "story_id", "terms", "first_seen_at", "language")
+            as_list(columns[name]) for name in ("article_id", "story_id", "terms", "first_seen_at", "language")
         )
         if not len(ids) == len(stories) == len(terms) == len(times) == len(languages):
             raise ValueError(f"columns differ in length: {len(ids)} ids, {len(stories)} story_id, {len(terms)} terms")
@@ -110,7 +111,7 @@ class StoryMemory:
         """
         if [draft.article_id for draft in batch] != [given.article_id for given in assignments]:
             raise ValueError("the assignments are not those of this batch")
-        order = _arrival(batch)
+        order = arrival(batch)
         drafts = [batch[n] for n in order]
         self._append([d.article_id for d in drafts], [assignments[n].story_id for n in order], *_of_drafts(drafts))
 
@@ -137,7 +138,7 @@ class StoryMemory:
         self.numbers.update(fresh)
         self.counts = np.bincount(terms.reshape(-1), minlength=len(self.numbers)) + np.pad(self.counts, (0, len(fresh)))
         self.table = self.table.grown(first, _Rows(terms, facts, times, languages))
-        self.alive = _grown(self.alive, first, np.ones(len(ids), dtype=bool))
+        self.alive = grown(self.alive, first, np.ones(len(ids), dtype=bool))
         self.ids.extend(ids)
         self.stories.extend(stories)
         for row, (article_id, story_id) in enumerate(zip(ids, stories, strict=True), first):
@@ -171,7 +172,7 @@ class _Rows:
         return cls(none.reshape(0, MOST_TERMS), none.reshape(0, MOST_TERMS).astype(bool), none, none)
 
     def grown(self, used: int, other: "_Rows") -> "_Rows":
-        return _Rows(*(_grown(getattr(self, name), used, getattr(other, name)) for name in _COLUMNS))
+        return _Rows(*(grown(getattr(self, name), used, getattr(other, name)) for name in _COLUMNS))
 
     def take(self, rows: _Longs) -> "_Rows":
         return _Rows(*(getattr(self, name)[rows] for name in _COLUMNS))
@@ -190,7 +191,7 @@ def _raw_terms(cells: Sequence[Any]) -> tuple[_Longs, npt.NDArray[np.bool_]]:
 
 
 def _moments(times: Sequence[Any], languages: Sequence[Any]) -> tuple[_Longs, _Longs]:
-    codes = [_language_code(name) for name in languages]
+    codes = [language_code(name) for name in languages]
     return np.array([moment or 0 for moment in times], dtype=np.int64), np.array(codes, dtype=np.int64)
 
 
@@ -217,7 +218,7 @@ def assign_stories(memory: StoryMemory, batch: Sequence[Draft]) -> Sequence[Stor
     Pure: `memory` is read only. Drafts are decided in order of arrival (first_seen_at, article_id), each against the
     memory and the drafts before it. A story's id is the article_id of its first article.
     """
-    order = _arrival(batch)
+    order = arrival(batch)
     view = _View(memory, [batch[n] for n in order])
     story_of = dict(zip(order, [view.decide(place) for place in range(len(order))], strict=True))
     return tuple(StoryAssignment(draft.article_id, story_of[n]) for n, draft in enumerate(batch))
@@ -358,35 +359,3 @@ def _title_terms(title: Optional[str]) -> _Longs:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # SplitMix64's finaliser
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (values ^ (values >> np.uint64(31))).view(np.int64) >> np.int64(33)
-
-
-def _arrival(batch: Sequence[Draft]) -> list[int]:
-    """Return the places of `batch` in order of arrival."""
-    return sorted(range(len(batch)), key=lambda n: (batch[n].first_seen_at, batch[n].article_id))
-
-
-def _as_list(column: Any) -> list[Any]:
-    """Return a column as a list of Python values, from a list, a numpy array or an Arrow array."""
-    for method in ("to_pylist", "tolist"):
-        if hasattr(column, method):
-            return list(getattr(column, method)())
-    return list(column)
-
-
-def _language_code(language: Optional[str]) -> int:
-    """Return a number for the primary subtag of a language tag ("en" of "en-GB"); -1 where there is none."""
-    primary = (language or "").replace("_", "-").partition("-")[0].lower()
-    return crc32(primary.encode()) if primary and primary != "und" else -1
-
-
-def _grown(array: npt.NDArray[Any], used: int, more: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return `array` with `more` behind its first `used` rows; capacity doubles, so that appending stays cheap."""
-    need = used + len(more)
-    if need == used:
-        return array
-    if need > len(array):
-        bigger = np.zeros((max(need, len(array) * 2), *more.shape[1:]), dtype=more.dtype)
-        bigger[:used] = array[:used]
-        array = bigger
-    array[used:need] = more
-    return array
