@@ -1,11 +1,14 @@
 """backfill: archives through the whole graph, in stretches, once."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
 
 from pipelines import backfill as backfill_module
 from pipelines.backfill import backfill
@@ -129,3 +132,19 @@ def test_what_is_no_archive_is_refused(config: Config, tmp_path: Path, content: 
         backfill(config, [file], run_id="one")
     with pytest.raises(UsageError, match="there is no archive"):
         backfill(config, [tmp_path / "none.warc"], run_id="one")
+
+
+def test_a_warc_as_common_crawl_has_it(config: Config, tmp_path: Path) -> None:
+    file = tmp_path / "CC-NEWS-20260304000000-00001.warc.gz"
+    with file.open("wb") as stream:
+        writer = WARCWriter(stream, gzip=True)
+        for number in (1, 2):
+            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html; charset=utf-8")], protocol="HTTP/1.1")
+            url = f"https://bay.example/2026/bridge-{number}-closes"
+            body = io.BytesIO(page(number).encode())
+            writer.write_record(writer.create_warc_record(url, "response", payload=body, http_headers=headers))
+    backfill(config, [file], run_id="one")
+    lake = open_lake(config.lake)
+    assert texts(lake) == {f"https://bay.example/2026/bridge-{n}-closes": story(n) for n in (1, 2)}
+    (poll,) = lake.read(POLLS, ["format", "entries"]).to_pylist()
+    assert poll == {"format": "warc", "entries": 2}
