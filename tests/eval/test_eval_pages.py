@@ -143,6 +143,11 @@ def test_extraction_with_metadata_costs_less_than_trafilaturas_text_alone(pages:
         except RejectedError:
             return None
 
-    ratio = seconds(ours) / seconds(lambda row, html: trafilatura.extract(html, url=row["url"], include_comments=False))
+    def theirs(row: dict[str, Any], html: bytes) -> object:
+        return trafilatura.extract(html, url=row["url"], include_comments=False)
+
+    # Turn about, and the better of two: what else the machine does then falls on both.
+    rounds = [(seconds(ours), seconds(theirs)) for _ in range(2)]
+    ratio = min(own for own, _ in rounds) / min(other for _, other in rounds)
     print(f"CPU of extraction with metadata, trafilatura's text = 1: {ratio:.2f}")
     assert ratio <= FLOORS["most_cpu_ratio"]
