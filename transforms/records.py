@@ -1,7 +1,7 @@
 """The rows that travel through the graph, and the identities they carry.
 
 Every row is a frozen dataclass registered with Beam's row coder, so elements are schema-checked and deterministic.
-Rules measured on Beam 2.77: no `from __future__ import annotations`, `Optional[X]` and never ``X | None``, sequences
+Rules measured on Beam 2.77: no annotations import from the future, `Optional[X]` and never ``X | None``, sequences
 come back as lists and are therefore coerced to tuples in `__post_init__`, no `kw_only` (rows are rebuilt positionally).
 
 Times are `Timestamp` (microseconds, UTC). Text offsets are code points.
