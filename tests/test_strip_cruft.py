@@ -350,3 +350,27 @@ def test_strip_cruft_step_cleans_and_rejects() -> None:
             equal_to([("2", "strip", "no_story", True), ("3", "strip", "too_short", True)]),
             label="failures",
         )
+
+
+def test_a_chinese_name_in_brackets_does_not_turn_words_into_characters() -> None:
+    refrain = "“We will carry it home,” the choir sang."
+    lines = [STORY[0], refrain, STORY[1].replace("pier", "pier (北橋墩)"), refrain, STORY[2]]
+    assert strip_lines(lines) == lines
+
+
+@pytest.mark.parametrize("line", ["– Vi skal bære den hjem, sier Hansen.", "‘We carried the whole bridge home’"])
+def test_a_prompt_without_a_full_stop_does_not_take_the_next_line_along(line: str) -> None:
+    prompt = "Never miss a story. Check out more newsletters"
+    assert strip_lines([STORY[0], STORY[1], prompt, line, STORY[2]]) == [STORY[0], STORY[1], line, STORY[2]]
+
+
+def test_a_poll_takes_its_question_along_and_not_the_line_that_introduces_the_story() -> None:
+    poll = ["Take our poll - story continues below", "Which party do you trust more in the county?"]
+    intro = "Here's a look at what we know, and what we don't, about the bridge:"
+    assert strip_lines([STORY[0], *poll, intro, *STORY[1:]]) == [STORY[0], intro, *STORY[1:]]
+
+
+def test_a_contact_takes_the_company_above_it_along_and_not_a_heading_of_the_story() -> None:
+    contact = ["Media Contact", "Tom Albright", "+1 555-0142"]
+    assert strip_lines([*STORY, "Bank of the Hallam", *contact]) == list(STORY)
+    assert strip_lines([*STORY, "Best for Walkers", *contact]) == [*STORY, "Best for Walkers"]

@@ -38,6 +38,7 @@ LONGEST_RULE_CHARS = 3000
 STORY_CHARS = 100  # a line this long that ends a sentence reads like the story
 STORY_LONG_CHARS = 170  # this long, it does even without the full stop
 CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
+CJK_SHARE = 0.2  # of a text's characters, from which on its words are taken to stand without spaces
 NGRAM = 5
 CJK_NGRAM = 12
 REPEAT_WORDS = 24  # the shortest run of lines that counts as a repeated body: of three lines, or at the end
@@ -72,6 +73,9 @@ _SCRIPT_OF = {
 _CJK = _SCRIPT_OF["cjk"]
 _BULLET = re.compile(r"(?:[-*•·▪◦●■►▶→>»✓✔]|\d{1,2}[.)])\s+")
 _SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
+_PARTICLES = frozenset(
+    ["of", "and", "the", "de", "del", "della", "di", "da", "do", "dos", "du", "des", "la", "le", "van", "von", "der", "den", "und", "zu", "y", "e", "et", "en", "al", "bin"]
+)
 _LABELLED = re.compile(r"[:|>]\s*[^\W_]")
 _CUT_OFF = re.compile(r"(?:…|\.\.\.|\[(?:…|\.\.\.)\])$")
 _FULL_STOP = re.compile(r"""[.。।۔]["')\]]{0,3}$""")
@@ -227,7 +231,9 @@ class _Strip:
         self.quo = fold(text)
         self.low = self.quo.lower()
         self.groups = [(group, group.lines.awake(self.low)) for group in rules.groups_for(text)]
-        self.is_cjk = _CJK.search(text) is not None
+        self.has_cjk = _CJK.search(text) is not None
+        # A name in brackets does not make an English story a Chinese one.
+        self.is_cjk = self.has_cjk and len(_CJK.findall(text)) >= CJK_SHARE * len(text)
         self.site_lines = site_lines
         self.cuts: list[Cut] = []
         self.starts: list[int] = []
@@ -314,7 +320,7 @@ class _Strip:
 
     def _chars(self, i: int) -> float:
         length = self.ends[i] - self.starts[i]
-        return length * CJK_WEIGHT if self.is_cjk and _CJK.search(self.low, self.starts[i], self.ends[i]) else length
+        return length * CJK_WEIGHT if self.has_cjk and _CJK.search(self.low, self.starts[i], self.ends[i]) else length
 
     def _is_story(self, i: int) -> bool:
         """A paragraph a reader would miss."""
@@ -451,7 +457,9 @@ class _Strip:
         if not 12 <= end - start <= 130 or _SENTENCE_END.search(self.low, max(start, end - 5), end):
             return False
         first = self.quo[self.starts[following]]
-        return first.islower() or self.low[end - 1] in ",;" or (end - start >= 45 and not first.isupper())
+        if first.islower() or self.low[end - 1] in ",;":
+            return True
+        return end - start >= 45 and first.isalnum() and not first.isupper()  # a quote or a dash begins a new line
 
     def _lines(self) -> None:
         dropped: dict[int, Rule] = {}
@@ -490,7 +498,8 @@ class _Strip:
             block.append(i)
         if not block and at + 1 < len(self.live):
             i = self.live[at + 1]
-            if self._is_headline(i) and self._chars(i) >= 18 and not self._is_story(i):
+            introduces = self.low[self.ends[i] - 1] == ":"
+            if self._is_headline(i) and self._chars(i) >= 18 and not introduces and not self._is_story(i):
                 block.append(i)
         return block
 
@@ -560,9 +569,9 @@ class _Strip:
         return self._chars(i) >= 60 and _BOILERPLATE.search(self.low, self.starts[i], self.ends[i]) is not None
 
     def _is_name(self, i: int) -> bool:
-        """A person's or company's name on a line of its own: few words, all with capitals."""
+        """A person's or company's name on a line of its own: few words, all with capitals but a name's particles."""
         words = _WORD.findall(self.quo, self.starts[i], self.ends[i])
-        return self._chars(i) <= 60 and 2 <= len(words) <= 7 and all(w[0].isupper() or len(w) <= 3 for w in words)
+        return self._chars(i) <= 60 and 2 <= len(words) <= 7 and all(w[0].isupper() or w in _PARTICLES for w in words)
 
     def _is_field(self, i: int) -> bool:
         if self._chars(i) <= 90 and not self._is_sentence(i):

@@ -31,12 +31,14 @@ def measure(shared: Path, folder: Path, half: str) -> dict[str, float]:
     chosen = folder / f"blocks{half}.jsonl"
     chosen.write_text("\n".join(json.dumps(b) for b in blocks if not half or half_of(b) == half) + "\n", "utf-8")
     cases, result = folder / f"cases{half}.jsonl", folder / f"result{half}.json"
+    # Relative, and run from the data's folder: the composer draws its bodies by the path it is given as it is spelled.
+    bodies = "pages:../pages/pages.jsonl"
     for command in (
-        [str(data / "make_cases.py"), str(cases), "--cruft", str(chosen)],
+        [str(data / "make_cases.py"), str(cases), "--bodies", bodies, "--cruft", str(chosen)],
         [str(data / "score.py"), str(cases), "--stripper", "transforms.strip_cruft:strip_cruft",
          "--sys-path", str(ROOT), "--json", str(result)],
     ):  # fmt: skip
-        subprocess.run([sys.executable, *command], check=True, cwd=ROOT, capture_output=True)
+        subprocess.run([sys.executable, *command], check=True, cwd=data, capture_output=True)
     total = json.loads(result.read_text("utf-8"))["total"]
     return {
         "blocks": total["block_recall"],
