@@ -73,9 +73,7 @@ _SCRIPT_OF = {
 _CJK = _SCRIPT_OF["cjk"]
 _BULLET = re.compile(r"(?:[-*•·▪◦●■►▶→>»✓✔]|\d{1,2}[.)])\s+")
 _SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
-_PARTICLES = frozenset(
-    ["of", "and", "the", "de", "del", "della", "di", "da", "do", "dos", "du", "des", "la", "le", "van", "von", "der", "den", "und", "zu", "y", "e", "et", "en", "al", "bin"]
-)
+_PARTICLE = re.compile(r"of|and|the|de|del|della|di|da|do|dos|du|des|la|le|van|von|der|den|und|zu|y|e|et|en|al|bin")
 _LABELLED = re.compile(r"[:|>]\s*[^\W_]")
 _CUT_OFF = re.compile(r"(?:…|\.\.\.|\[(?:…|\.\.\.)\])$")
 _FULL_STOP = re.compile(r"""[.。।۔]["')\]]{0,3}$""")
@@ -571,7 +569,11 @@ class _Strip:
     def _is_name(self, i: int) -> bool:
         """A person's or company's name on a line of its own: few words, all with capitals but a name's particles."""
         words = _WORD.findall(self.quo, self.starts[i], self.ends[i])
-        return self._chars(i) <= 60 and 2 <= len(words) <= 7 and all(w[0].isupper() or w in _PARTICLES for w in words)
+        return (
+            self._chars(i) <= 60
+            and 2 <= len(words) <= 7
+            and all(w[0].isupper() or _PARTICLE.fullmatch(w) for w in words)
+        )
 
     def _is_field(self, i: int) -> bool:
         if self._chars(i) <= 90 and not self._is_sentence(i):
