@@ -8,7 +8,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # What each layer may import is what stands above it. A file that is not named is a capability or belongs to one.
-FOUNDATION = {"errors", "records", "dead_letters", "schemas", "key_map", "article_url", "detect_language", "row_memory"}
+FOUNDATION = {
+    "errors",
+    "records",
+    "dead_letters",
+    "schemas",
+    "key_map",
+    "article_url",
+    "detect_language",
+    "row_memory",
+    "telemetry",
+}
 OUTSIDE = {"http", "address_rules", "bounded_body", "lake"}
 ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltalake": "lake", "aiohttp": "http"}
 # A capability that has outgrown one file: its rooms may import one another.
