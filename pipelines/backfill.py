@@ -17,8 +17,9 @@ import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
 from pipelines.archives import ArchiveWave, archive_id, waves
-from pipelines.ingest import clean_and_commit, pipeline_of, require_balanced_books, today
+from pipelines.ingest import clean, pipeline_of, require_balanced_books, today
 from pipelines.options import Config
+from transforms.commit import CommitToLake
 from transforms.errors import UsageError
 from transforms.lake import Lake, open_lake
 from transforms.records import Failure, Page, Poll
@@ -75,7 +76,8 @@ def build(pipeline: beam.Pipeline, path: Path, number: int, config: Config, run_
         >> beam.ParDo(_ReadStretch(config.lake, config.pages_per_wave)).with_outputs("failures", "polls", main="pages")
     )
     read.pages.element_type, read.failures.element_type, read.polls.element_type = Page, Failure, Poll
-    clean_and_commit(read.pages, read.failures, read.polls, config, run_id)
+    items = clean(read.pages, read.failures, read.polls, config)
+    _ = items | "commit" >> CommitToLake(lake_uri=config.lake, run_id=run_id)
 
 
 def new_entries(lake: Lake, wave: ArchiveWave, now: Timestamp) -> tuple[list[Page], list[Failure]]:

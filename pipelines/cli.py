@@ -145,6 +145,27 @@ def _ingest(args: argparse.Namespace) -> int:
     return int(all_failed)
 
 
+def _stream_flags(parser: argparse.ArgumentParser, options: Any) -> None:
+    parser.add_argument("urls", nargs="*", metavar="URL", help="feeds to poll, instead of the settings file's")
+    parser.add_argument("--feeds", action="append", metavar="FILE", help="a list of feeds, read again when it changes")
+    options.add_common_flags(parser)
+    options.add_http_flags(parser)
+    options.add_stream_flags(parser)
+
+
+def _stream(args: argparse.Namespace) -> int:
+    from pipelines.ingest import new_run_id
+    from pipelines.options import FeedList, read_config, read_stream_config
+
+    settings = read_stream_config(args)
+    feeds = FeedList(args, version=version())
+    config = read_config(args, version=version())
+    from pipelines.stream import stream
+
+    stream(config, settings, feeds, run_id=new_run_id(), say=_say)
+    return 0
+
+
 def _backfill_flags(parser: argparse.ArgumentParser, options: Any) -> None:
     parser.add_argument("archives", nargs="+", metavar="FILE", help="WARC or JSONL, plain or gzipped")
     options.add_common_flags(parser)
@@ -240,6 +261,7 @@ _COMMANDS = {
     "demo": _in_room("pipelines.demo.command", "run the whole job on the embedded sample newsroom, offline"),
     "init": _Command("write a commented newsbeam.toml", _init_flags, _init),
     "ingest": _Command("poll feeds once and commit what is new to the lake", _ingest_flags, _ingest),
+    "stream": _Command("poll feeds for as long as it runs and commit what is new", _stream_flags, _stream),
     "backfill": _Command("commit archived pages (WARC or JSONL) to the lake", _backfill_flags, _backfill),
     "clean": _in_room("pipelines.clean_page", "print the story of one page or text file"),
     "show": _in_room("pipelines.show_article", "print one article of the lake, and why it is as it is"),

@@ -15,6 +15,12 @@ examples:
   newsbeam ingest --lake news --feeds feeds.opml      feeds of a list
   newsbeam ingest --lake news https://example.org/feed.xml --contact mailto:you@example.org
 """,
+    "stream": """\
+examples:
+  newsbeam stream                                     feeds and lake of newsbeam.toml, on Prism; Ctrl-C drains
+  newsbeam stream --lake news --feeds feeds.opml --tick 10s --log-format json
+  newsbeam stream --runner flink --flink-master jobmanager:8081 --worker-pool localhost:50000
+""",
     "backfill": """\
 examples:
   newsbeam backfill --lake news CC-NEWS-20260101000000-00001.warc.gz

@@ -40,11 +40,12 @@ def build(pipeline: beam.Pipeline, wave: Wave, config: Config, run_id: str) -> N
         | "acquire"
         >> Acquire(lake_uri=config.lake, config=config.acquire, parse=parse_feed, respect_schedule=config.only_due)
     )
-    clean_and_commit(acquired.pages, acquired.failures, acquired.polls, config, run_id)
+    items = clean(acquired.pages, acquired.failures, acquired.polls, config)
+    _ = items | "commit" >> CommitToLake(lake_uri=config.lake, run_id=run_id)
 
 
-def clean_and_commit(pages: Any, failures: Any, polls: Any, config: Config, run_id: str) -> None:
-    """Build the rest of the graph, which archives share: from pages to rows."""
+def clean(pages: Any, failures: Any, polls: Any, config: Config) -> Any:
+    """Build the rest of the graph, which archives and streams share: from pages to what is committed."""
     extracted = pages | "extract text" >> ExtractText(workers=config.workers or default_workers(), strict=config.strict)
     stripped = extracted.rows | "strip cruft" >> StripCruft(strict=config.strict)
     fingerprinted = stripped.rows | "fingerprint" >> FingerprintArticles(strict=config.strict)
@@ -56,15 +57,11 @@ def clean_and_commit(pages: Any, failures: Any, polls: Any, config: Config, run_
         fingerprinted.failures,
         tagged.failures,
     ) | "all failures" >> beam.Flatten()
-    _ = (
-        (
-            tagged.rows | "articles" >> beam.Map(_of_draft),
-            all_failures | "dead letters" >> beam.Map(_of_failure),
-            polls | "polls" >> beam.Map(_of_poll),
-        )
-        | "items" >> beam.Flatten()
-        | "commit" >> CommitToLake(lake_uri=config.lake, run_id=run_id)
-    )
+    return (
+        tagged.rows | "articles" >> beam.Map(_of_draft),
+        all_failures | "dead letters" >> beam.Map(_of_failure),
+        polls | "polls" >> beam.Map(_of_poll),
+    ) | "items" >> beam.Flatten()
 
 
 def _of_draft(draft: Draft) -> CommitItem:

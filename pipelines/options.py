@@ -6,9 +6,12 @@ Decisions:
 """
 
 import argparse
+import contextlib
+import logging
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -17,11 +20,16 @@ from pipelines.feed_list import feeds_from_urls, read_feed_list
 from transforms.acquire import AcquireConfig
 from transforms.errors import UsageError, one_line
 from transforms.http import parse_allow_host
+from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
 from transforms.records import FeedSpec
 
+_log = logging.getLogger("newsbeam.options")
+
 CONFIG_NAME = "newsbeam.toml"
+BATCH_RUNNERS = ("FnApiRunner", "DirectRunner")
 FEEDS_PER_WAVE = 200
 NEW_PER_POLL = 300  # at a second a page this takes five minutes; a longer first poll goes on in the next run
+MOST_ENTRIES_IN_FLIGHT = 3_000  # what a stream keeps while the lake is away: about 30 MB of rows
 PAGES_PER_WAVE = 2_000  # archived pages: about 20 MB of rows, and what a crash can lose
 
 TEMPLATE = """\
@@ -98,7 +106,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runner",
         default="FnApiRunner",
-        choices=("FnApiRunner", "DirectRunner"),
+        choices=BATCH_RUNNERS,
         help="Beam engine of this bounded run (default: FnApiRunner)",
     )
     parser.add_argument("--strict", action="store_true", help="stop at an unexpected error instead of recording it")
@@ -116,6 +124,139 @@ def add_http_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contact", metavar="ADDRESS", help="page or mail address for the User-Agent")
     parser.add_argument("--spacing-seconds", type=seconds, metavar="S", help="between two requests to one domain")
     parser.add_argument("--timeout-seconds", type=seconds, metavar="S", help="for a whole request")
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """What a streaming run needs to know beside `Config`; see `newsbeam stream --help` for the meaning of each."""
+
+    runner: str = "prism"
+    tick_seconds: float = 10.0
+    status_address: Optional[str] = "127.0.0.1:9464"
+    log_format: str = "text"
+    shards: int = 1
+    prism: Optional[str] = None
+    job_server: Optional[str] = None
+    flink_master: Optional[str] = None
+    worker_pool: Optional[str] = None
+    checkpoint_seconds: float = 30.0
+    checkpoint_dir: Optional[str] = None
+    beam_options: tuple[str, ...] = ()
+
+
+def add_stream_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the streaming worker."""
+    default = StreamConfig()
+    parser.add_argument(
+        "--runner", default=default.runner, choices=("prism", "flink", "dataflow"), help="engine (default: prism)"
+    )
+    parser.add_argument(
+        "--tick", type=interval, default=default.tick_seconds, metavar="TIME", help="how often work starts (10s)"
+    )
+    parser.add_argument(
+        "--min-interval", type=interval, default=60.0, metavar="TIME", help="between two polls of a feed (60s)"
+    )
+    parser.add_argument(
+        "--max-interval", type=interval, default=86_400.0, metavar="TIME", help="likewise, of a quiet one (1d)"
+    )
+    parser.add_argument("--workers", type=positive, metavar="N", help="extraction processes (default: one a core)")
+    parser.add_argument(
+        "--status-address",
+        default=default.status_address,
+        metavar="HOST:PORT",
+        help="where /healthz and /metrics are (default: %(default)s; none for nowhere)",
+    )
+    parser.add_argument("--log-format", default="text", choices=("text", "json"), help="lines for people or machines")
+    parser.add_argument("--prism", metavar="FILE", help="the Prism program (default: made by `make prism`, or on PATH)")
+    flink = parser.add_argument_group("Flink")
+    flink.add_argument(
+        "--job-server", metavar="JAR|HOST:PORT", help="Beam's job server (default: made by `make flink-jar`)"
+    )
+    flink.add_argument("--flink-master", metavar="HOST:PORT", help="a cluster's REST address (default: one in the jar)")
+    flink.add_argument(
+        "--worker-pool", metavar="HOST:PORT", help="Beam's worker pool beside each TaskManager (default: this process)"
+    )
+    flink.add_argument("--checkpoint-dir", metavar="URI", help="where checkpoints are kept (default: the cluster's)")
+    flink.add_argument(
+        "--checkpoint-interval",
+        type=interval,
+        default=default.checkpoint_seconds,
+        metavar="TIME",
+        help="between two checkpoints (30s)",
+    )
+    flink.add_argument("--shards", type=positive, default=1, metavar="N", help="parts the feeds are dealt to (1)")
+    flink.add_argument(
+        "--beam-option", action="append", default=[], metavar="--NAME=VALUE", help="a further option for Beam"
+    )
+
+
+def read_stream_config(args: argparse.Namespace) -> StreamConfig:
+    """Return the settings of the stream that the flags in `args` make.
+
+    Raises:
+        UsageError: flags that do not fit together.
+    """
+    flags = {"job_server": "--job-server", "flink_master": "--flink-master", "worker_pool": "--worker-pool"}
+    for name, flag in flags.items():
+        if getattr(args, name) and args.runner != "flink":
+            raise UsageError(f"{flag} is for --runner flink, not {args.runner}")
+    if args.max_interval < args.min_interval:
+        raise UsageError(f"--max-interval {args.max_interval:g}s is shorter than --min-interval {args.min_interval:g}s")
+    return StreamConfig(
+        runner=args.runner,
+        tick_seconds=args.tick,
+        status_address=None if args.status_address == "none" else args.status_address,
+        log_format=args.log_format,
+        shards=args.shards,
+        prism=args.prism,
+        job_server=args.job_server,
+        flink_master=args.flink_master,
+        worker_pool=args.worker_pool,
+        checkpoint_seconds=args.checkpoint_interval,
+        checkpoint_dir=args.checkpoint_dir,
+        beam_options=tuple(args.beam_option),
+    )
+
+
+class FeedList:
+    """The feeds as listed now: reads the lists again when one of their files has changed. Picklable.
+
+    A list that cannot be read, or has a mistake in it, is said once, and the feeds stay as they were; so do they where
+    the files are not (a worker on another machine).
+    """
+
+    def __init__(self, args: argparse.Namespace, *, version: str) -> None:
+        self._args, self._version = args, version
+        self._feeds = read_config(args, version=version, needs_feeds=True).feeds
+        self._seen = self._times()
+
+    def __call__(self) -> Sequence[FeedSpec]:
+        """Return the feeds."""
+        times = self._times()
+        if times != self._seen and any(times.values()):
+            self._seen = times
+            try:
+                feeds = read_config(self._args, version=self._version, needs_feeds=True).feeds
+            except UsageError as error:
+                _log.error("the feed list is not taken over: %s", error)
+            else:
+                _log.warning("the feed list has changed: %d feeds, before %d", len(feeds), len(self._feeds))
+                self._feeds = feeds
+        return self._feeds
+
+    def _times(self) -> Mapping[str, Optional[tuple[int, int]]]:
+        paths = [Path(getattr(self._args, "config", None) or CONFIG_NAME), *map(Path, self._args.feeds or ())]
+        with contextlib.suppress(UsageError):
+            if paths[0].exists():
+                paths += [paths[0].parent / str(name) for name in _read_toml(paths[0]).get("feed_lists", [])]
+        times: dict[str, Optional[tuple[int, int]]] = {}
+        for path in paths:
+            try:
+                held = path.stat()
+                times[str(path)] = (held.st_mtime_ns, held.st_size)
+            except OSError:
+                times[str(path)] = None
+        return times
 
 
 def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = False) -> Config:
@@ -137,6 +278,9 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         user_agent=user_agent_of(version, contact),
         allow_hosts=tuple(parse_allow_host(text) for text in allow),
         max_new_per_poll=NEW_PER_POLL,
+        shortest_interval_seconds=getattr(args, "min_interval", SHORTEST_SECONDS),
+        longest_interval_seconds=getattr(args, "max_interval", LONGEST_SECONDS),
+        max_entries_in_flight=MOST_ENTRIES_IN_FLIGHT,
     )
     changes: dict[str, Any] = {}
     for name, setting, flag in (
@@ -156,7 +300,7 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         feeds_per_wave=getattr(args, "feeds_per_wave", None) or data.get("feeds_per_wave", FEEDS_PER_WAVE),
         pages_per_wave=getattr(args, "pages_per_wave", None) or PAGES_PER_WAVE,
         workers=getattr(args, "workers", None) or data.get("workers"),
-        runner=getattr(args, "runner", "FnApiRunner"),
+        runner=args.runner if getattr(args, "runner", None) in BATCH_RUNNERS else BATCH_RUNNERS[0],
         only_due=getattr(args, "only_due", False),
         strict=getattr(args, "strict", False),
     )
@@ -240,6 +384,18 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def interval(text: str) -> float:
+    """Return the seconds of a time such as 10s, 5m, 1h, 1d or 2.5, or say that it is none (an argparse type)."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?", text.strip())
+    value = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
+    if not 0.1 <= value <= 30 * 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not a time between 100ms and 30d, such as 10s, 5m or 1h")
     return value
 
 

@@ -16,7 +16,6 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.timestamp import Timestamp
 
 from tests.servers import Reply, Route, ScriptedServer, with_validators
-from transforms import acquirer as acquirer_module
 from transforms import harvest_queue
 from transforms.acquire import Acquire, AcquireConfig, Acquirer, Item
 from transforms.entry_pages import feed_text, has_full_text, page_of, plain_text
@@ -58,6 +57,10 @@ class Memory:
 
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         return feed_id in self.due_retries
+
+    def refresh(self) -> None:
+        if self.fails is not None:
+            raise self.fails
 
     def commit(self, items: Sequence[Item]) -> None:
         for item in items:
@@ -476,7 +479,7 @@ def test_a_feed_whose_entries_are_on_their_way_is_left_alone_until_they_arrive_o
     acquirer = opened(clock=lambda: clock[0])
     items = drain(acquirer, [feed])
     assert drain(acquirer, [feed]) == []
-    clock[0] += acquirer_module.IN_FLIGHT_SECONDS + 1
+    clock[0] += AcquireConfig(user_agent="x").in_flight_seconds + 1
     assert len(drain(acquirer, [feed])) == 2
     memory.commit(items)
     assert [poll.status for poll in only(Poll, drain(acquirer, [feed]))] == ["unchanged"]

@@ -25,8 +25,17 @@ ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltala
 ROOMS = {
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
     "parse_feed": {"parse_json_feed", "repair_xml"},
-    "acquire": {"acquirer", "poll_feeds", "harvest_queue", "entry_pages", "fetch_pages", "pace_hosts"},
+    "acquire": {
+        "acquirer",
+        "acquire_on_ticks",
+        "poll_feeds",
+        "harvest_queue",
+        "entry_pages",
+        "fetch_pages",
+        "pace_hosts",
+    },
     "strip_cruft": {"cruft_rules", "cruft_engine"},
+    "commit": {"commit_on_bundles"},
 }
 CAPABILITIES = {
     "parse_feed",
@@ -46,7 +55,7 @@ def layer(module: str) -> int:
         return 0
     if module in OUTSIDE:
         return 1
-    return 3 if module == "commit" else 2
+    return 3 if capability(module) == "commit" else 2
 
 
 def capability(module: str) -> str:

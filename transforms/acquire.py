@@ -6,13 +6,14 @@ Decisions:
 
     `parse` is handed in, because capabilities do not import each other.
 
-    The rooms: acquirer.py (the service), poll_feeds.py (decisions on feeds), entry_pages.py (decisions on entries),
-    fetch_pages.py (requests in turn, robots.txt, each page once), pace_hosts.py (whose turn it is), harvest_queue.py.
+    The rooms: acquirer.py (the service), acquire_on_ticks.py (the same in an unbounded pipeline), poll_feeds.py
+    (decisions on feeds), entry_pages.py (decisions on entries), fetch_pages.py (requests in turn, robots.txt, each
+    page once), pace_hosts.py (whose turn it is), harvest_queue.py.
 
 Limits: in batch each wave is one element on one worker; what is remembered of hosts is shared within a process.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
@@ -42,17 +43,24 @@ MemoryFactory = Callable[[], Memory]
 _PROCESS_HOSTS = HostMemory()  # one per process: the next wave keeps its distance from the last
 
 
-class _OpenLake:
+class OpenLake:
     """Opens the lake as a memory; a class of its own because it is pickled to the workers."""
 
-    def __init__(self, lake_uri: str, storage_options: Optional[Mapping[str, str]]) -> None:
-        self._lake_uri, self._storage_options = lake_uri, dict(storage_options or {})
+    def __init__(self, lake_uri: str, *, create: bool = True) -> None:
+        self._lake_uri, self._create = lake_uri, create
 
     def __call__(self) -> Memory:
+        """Return the lake."""
         from transforms.lake import open_lake
 
-        options: dict[str, Any] = {"storage_options": self._storage_options} if self._storage_options else {}
-        return open_lake(self._lake_uri, **options)
+        return open_lake(self._lake_uri, create=self._create)
+
+
+def tagged(item: Item) -> Any:
+    """Return `item` as what a step with the outputs failures, polls and pages (main) puts out."""
+    if isinstance(item, Poll):
+        return beam.pvalue.TaggedOutput("polls", item)
+    return beam.pvalue.TaggedOutput("failures", item) if isinstance(item, Failure) else item
 
 
 class _AcquireWave(beam.DoFn):
@@ -97,19 +105,18 @@ class _AcquireWave(beam.DoFn):
         if isinstance(item, Poll):
             self._polls[item.status].inc()
             self._feed_bytes.inc(item.bytes_received)
-            return beam.pvalue.TaggedOutput("polls", item)
-        if isinstance(item, Failure):
+        elif isinstance(item, Failure):
             self._rejected.inc()
-            return beam.pvalue.TaggedOutput("failures", item)
-        self._pages[item.origin].inc()
-        self._page_bytes.inc(len(item.html or b""))
-        return item
+        else:
+            self._pages[item.origin].inc()
+            self._page_bytes.inc(len(item.html or b""))
+        return tagged(item)
 
 
 class Acquire(beam.PTransform):
     """Poll the feeds of each `Wave` and fetch what is new: PCollection[Wave] -> `Acquired`.
 
-    Bounded input (a wave ends when its slowest feed has); unbounded pipelines drive an `Acquirer` themselves. Each
+    Bounded input (a wave ends when its slowest feed has); unbounded pipelines have `AcquireOnTicks`. Each
     wave is one element, handled by one worker; parallelism is the acquirer's own. Pages are large: consume them in
     the same fused stage. At least once: a wave that is started again polls again, and the commit sorts it out.
 
@@ -122,7 +129,6 @@ class Acquire(beam.PTransform):
         config: see `AcquireConfig`.
         parse: `parse_feed`, or what has its signature; picklable.
         respect_schedule: poll only feeds whose adaptive interval says so.
-        storage_options: of the lake's object store.
         memory_factory: opens something else than the lake (tests); picklable.
 
     Example::
@@ -137,11 +143,10 @@ class Acquire(beam.PTransform):
         config: AcquireConfig,
         parse: Parse,
         respect_schedule: bool = False,
-        storage_options: Optional[Mapping[str, str]] = None,
         memory_factory: Optional[MemoryFactory] = None,
     ) -> None:
         super().__init__()
-        self._memory_factory = memory_factory or _OpenLake(lake_uri, storage_options)
+        self._memory_factory = memory_factory or OpenLake(lake_uri)
         self._config, self._parse, self._respect_schedule = config, parse, respect_schedule
 
     @no_annotations

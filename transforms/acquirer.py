@@ -13,8 +13,10 @@ Decisions:
     The full text in a feed is taken as it is; only else is the page fetched. A page that cannot be had, now or ever,
     falls back to what text the feed has, and `Page.origin` says so; one that may be had later is a transient failure.
 
-    What is under way is remembered by feed until its entries are known to the memory or 15 minutes have passed: a
-    second poll would fetch the same entries again and count them twice.
+    What is under way is remembered by feed until its entries are known to the memory or `in_flight_seconds` have
+    passed: a second poll would fetch the same entries again and count them twice. Where the schedule is followed, a
+    poll without entries is remembered as well, until its row is committed. The sum of those entries is what a lake
+    that is away can cost: beyond `max_entries_in_flight` nothing is polled.
 
 Limits: formats beyond what `parse` reads, discovery and per-feed credentials are not here.
 """
@@ -30,6 +32,7 @@ from typing import Any, Optional, Protocol
 
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms import telemetry
 from transforms.dead_letters import MOST_ATTEMPTS, failure_of
 from transforms.entry_pages import page_of
 from transforms.errors import IngestError, LakeError, RejectedError, TransientError, mask_url
@@ -37,13 +40,19 @@ from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher,
 from transforms.harvest_queue import HarvestQueue, Item
 from transforms.http import AllowedHost, HttpClient, Response
 from transforms.pace_hosts import HostBudget
-from transforms.poll_feeds import decide, is_due, read_answer, request_headers
+from transforms.poll_feeds import (
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+    decide,
+    is_due,
+    read_answer,
+    request_headers,
+)
 from transforms.records import FeedEntry, FeedSpec, FeedState, Page, ParsedFeed, Poll, entry_id_of
 
 Parse = Callable[..., ParsedFeed]
 
 FEED_ACCEPT = "application/atom+xml,application/rss+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
-IN_FLIGHT_SECONDS = 900.0
 PARSE_THREADS = 2
 
 
@@ -64,6 +73,10 @@ class AcquireConfig:
         max_new_per_poll: new entries taken from one poll; the rest is left for the next. None for all.
         full_text_min_chars: a feed's text of at least this much, and not ending as a teaser, needs no page.
         honour_robots: for pages; feeds were listed by the user.
+        shortest_interval_seconds: between two polls of a feed, where the schedule is followed.
+        longest_interval_seconds: likewise.
+        in_flight_seconds: how long a poll that was put out is waited for; then its feed is polled again.
+        max_entries_in_flight: seen and not committed; from there on nothing is polled. None for no bound.
     """
 
     user_agent: str
@@ -78,6 +91,10 @@ class AcquireConfig:
     max_new_per_poll: Optional[int] = None
     full_text_min_chars: int = 600
     honour_robots: bool = True
+    shortest_interval_seconds: float = SHORTEST_SECONDS
+    longest_interval_seconds: float = LONGEST_SECONDS
+    in_flight_seconds: float = 900.0
+    max_entries_in_flight: Optional[int] = None
 
     def __post_init__(self) -> None:
         """Check the values; ValueError names the first that is wrong."""
@@ -92,6 +109,9 @@ class AcquireConfig:
             "max_site_wait_seconds": 0,
             "max_entries_per_feed": 1,
             "full_text_min_chars": 1,
+            "shortest_interval_seconds": 0.001,
+            "longest_interval_seconds": self.shortest_interval_seconds,
+            "in_flight_seconds": 0.001,
         }
         for name, least in at_least.items():
             if not getattr(self, name) >= least:
@@ -112,6 +132,9 @@ class Memory(Protocol):
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         """Return whether an entry of the feed waits to be tried again now."""
 
+    def refresh(self) -> None:
+        """Look at what others have committed (asked by ticks only)."""
+
 
 @dataclass
 class _Run:
@@ -128,6 +151,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _InFlight:
+    polled_at: Timestamp
     pairs: tuple[tuple[str, str], ...]
     attempts: tuple[int, ...]
     until: float
@@ -166,6 +190,7 @@ class Acquirer:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._finished = HarvestQueue()
+        self._stopping = self._is_full = False
         self._runs: dict[str, _Run] = {}
         self._in_flight: dict[str, _InFlight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,6 +249,26 @@ class Acquirer:
         """Whether nothing is under way and nothing left to harvest."""
         return self._finished.is_idle()
 
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests wait for an answer."""
+        return self._budget.under_way
+
+    @property
+    def waiting_items(self) -> int:
+        """How many finished items wait to be harvested."""
+        return len(self._finished)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is under way that nothing new is polled."""
+        return self._is_full
+
+    def wind_down(self) -> None:
+        """Start nothing any more, neither polls nor pages; what is under way is finished and can be harvested."""
+        self._stopping = True
+        self._loop.call_soon_threadsafe(self._guarded, self._budget.pause)
+
     def close(self) -> None:
         """Stop, leaving what is under way; its polls are never put out, so that nothing of them counts."""
         with self._finished.changed:
@@ -269,7 +314,7 @@ class Acquirer:
             self._finished.stop(error)
 
     def _resume(self) -> None:
-        if not self._finished.paused:  # it may have filled up again since
+        if not self._finished.paused and not self._stopping:  # it may have filled up again since
             self._budget.resume()
 
     def _now(self) -> Timestamp:
@@ -290,9 +335,8 @@ class Acquirer:
         runs = [_Run(spec, FeedState(spec.feed_id), False, now, self._loop.time()) for spec in feeds]
         self._runs.update((run.spec.feed_id, run) for run in runs)
         self._finished.count(len(feeds) - len(listed))
-        in_flight = {s.feed_id: self._in_flight[s.feed_id] for s in feeds if s.feed_id in self._in_flight}
         try:
-            states, retries, waiting = await self._ask_memory(self._recall, feeds, in_flight, now)
+            states, retries, waiting = await self._ask_memory(self._recall, feeds, dict(self._in_flight), now)
         except LakeError as error:
             self._finished.stop(error)
             return
@@ -300,31 +344,47 @@ class Acquirer:
             for run in runs:
                 self._fail(run, error)
             return
+        self._in_flight = waiting
+        entries = sum(len(flight.pairs) for flight in waiting.values())
+        limit = self._config.max_entries_in_flight
+        is_stopped = self._stopping or (limit is not None and entries >= limit)
+        telemetry.ENTRIES_IN_FLIGHT.set(entries)
+        self._is_full = is_stopped
+        telemetry.POLLING_STOPPED.set(is_stopped)
         for run in runs:
             feed_id = run.spec.feed_id
             run.state = states.get(feed_id) or run.state
             run.has_due_retries = feed_id in retries
-            if feed_id in waiting or is_due(run.state, now, respect_schedule=self._respect_schedule) is not None:
+            early = is_due(run.state, now, respect_schedule=self._respect_schedule)
+            if early == "not_yet_due" and run.has_due_retries:
+                early = None
+            if is_stopped or feed_id in waiting or early is not None:
                 del self._runs[feed_id]
                 self._finished.count(-1)
                 continue
-            self._in_flight.pop(feed_id, None)
             self._submit(run)
 
     def _recall(
         self, feeds: Sequence[FeedSpec], in_flight: Mapping[str, _InFlight], now: Timestamp
-    ) -> tuple[Mapping[str, FeedState], set[str], set[str]]:
-        """Return the feeds' states, which have retries due, and which have entries on their way (memory's thread)."""
+    ) -> tuple[Mapping[str, FeedState], set[str], dict[str, _InFlight]]:
+        """Return the feeds' states, which have retries due, and what is still on its way (memory's thread)."""
         ids = [spec.feed_id for spec in feeds]
-        states = self._memory.feed_states(ids)
+        states = self._memory.feed_states([*ids, *in_flight])
         retries = {feed_id for feed_id in ids if feed_id in states and self._memory.has_due_retries(feed_id, now)}
-        waiting = set()
-        for feed_id, flight in in_flight.items():
-            next_attempts = self._memory.entry_attempts(flight.pairs, now)
-            arrived = all(n == 0 or n > made for n, made in zip(next_attempts, flight.attempts, strict=True))
-            if not arrived and self._clock() < flight.until:
-                waiting.add(feed_id)
+        waiting = {
+            feed_id: flight
+            for feed_id, flight in in_flight.items()
+            if self._clock() < flight.until and not self._has_arrived(flight, states.get(feed_id), now)
+        }
         return states, retries, waiting
+
+    def _has_arrived(self, flight: _InFlight, state: Optional[FeedState], now: Timestamp) -> bool:
+        if state is not None and state.polled_at is not None and state.polled_at >= flight.polled_at:
+            return True
+        next_attempts = self._memory.entry_attempts(flight.pairs, now) if flight.pairs else []
+        entries_arrived = all(n == 0 or n > made for n, made in zip(next_attempts, flight.attempts, strict=True))
+        # With a schedule to follow, only the row of the poll says when the feed is due again.
+        return entries_arrived and (not self._respect_schedule or bool(flight.pairs))
 
     def _submit(self, run: _Run) -> None:
         self._polite.when_due(run.spec.url, lambda turn: self._poll(run, turn), lambda error: self._fail(run, error))
@@ -334,7 +394,8 @@ class Acquirer:
         conditional = {} if run.has_due_retries else request_headers(run.state)
         run.polled_at, run.started = self._now(), self._loop.time()
         try:
-            response = await self._polite.fetch(turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **conditional})
+            with telemetry.FETCH_SECONDS.labels("feed").time():
+                response = await self._polite.fetch(turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **conditional})
             status = read_answer(run.state, response, conditional=bool(conditional), now=run.polled_at)
             parsed = None
             if status == "parse" or (status == "unchanged" and run.has_due_retries):
@@ -378,15 +439,13 @@ class Acquirer:
             warnings=warnings,
             duration_ms=self._ms_since(run),
             jitter=self._rng.random(),
+            shortest_seconds=config.shortest_interval_seconds,
+            longest_seconds=config.longest_interval_seconds,
         )
-        if pages:
-            self._in_flight[spec.feed_id] = _InFlight(
-                tuple((page.entry_id, page.entry_hash) for page in pages),
-                tuple(page.attempt for page in pages),
-                self._clock() + IN_FLIGHT_SECONDS,
-            )
         # From here on nothing awaits: the poll and its pages begin together or not at all.
         run.poll = poll
+        if pages or self._respect_schedule:
+            self._remember(run, pages)
         run.pending = len(pages) + 1
         for page in pages:
             self._acquire(run, page)
@@ -422,8 +481,18 @@ class Acquirer:
             duration_ms=self._ms_since(run),
             jitter=self._rng.random(),
         )
+        if self._respect_schedule:
+            self._remember(run, ())
         run.pending = 1
         self._settle(run)
+
+    def _remember(self, run: _Run, pages: Sequence[Page]) -> None:
+        self._in_flight[run.spec.feed_id] = _InFlight(
+            run.polled_at,
+            tuple((page.entry_id, page.entry_hash) for page in pages),
+            tuple(page.attempt for page in pages),
+            self._clock() + self._config.in_flight_seconds,
+        )
 
     def _settle(self, run: _Run) -> None:
         run.pending -= 1
@@ -445,7 +514,7 @@ class Acquirer:
         elif not page.url:
             self._deliver(run, page, RejectedError("an entry with neither a link nor a text", reason="no_link"))
         else:
-            self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome))
+            self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome), afresh=page.attempt > 1)
 
     def _deliver(self, run: _Run, page: Page, outcome: Optional[Outcome] = None) -> None:
         """Put out what became of an entry: its page, its feed's text, or a failure."""

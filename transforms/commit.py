@@ -112,17 +112,22 @@ class _Memory:
     def __init__(self) -> None:
         self.copies, self.stories = CopyMemory(), StoryMemory()
         self.seen: set[str] = set()
-        self.stories_since = 0
+        self.day = ""
         self.waiting_polls: dict[tuple[str, int], Poll] = {}
 
     def refresh(self, lake: Lake, now: Timestamp) -> None:
-        """Load the articles of files that are new since the last time, within the windows."""
+        """Load the articles of files that are new since the last time, within the windows.
+
+        With each UTC day it starts afresh: what a process that starts now would not load must neither weigh on the
+        decisions of one that runs on, nor take its memory.
+        """
         midnight = datetime.combine(now.to_utc_datetime(has_tz=True).date(), datetime.min.time(), UTC)
         stories_since = int((midnight - timedelta(days=STORY_WINDOW_DAYS)).timestamp()) * 1_000_000
-        if self.stories_since and stories_since > self.stories_since:
-            # What a process that starts now would not load must not weigh on the decisions of one that runs on.
-            self.stories.forget_before(stories_since)
-        self.stories_since = stories_since
+        day = midnight.date().isoformat()
+        if self.day and day > self.day:
+            self.copies, self.stories = CopyMemory(), StoryMemory()
+            self.seen.clear()
+        self.day = max(day, self.day)
         days = ((midnight - timedelta(days=COPY_WINDOW_DAYS)).date().isoformat(), "9999-12-31")
         new = [f for f in lake.data_files(ARTICLES, days=days) if f not in self.seen]
         if not new:
@@ -179,6 +184,19 @@ def commit(lake: Lake, batch: Batch, *, run_id: str = "", now: Optional[Timestam
         _commit_polls(lake, memory, run_id, now, counts)
         counts["polls_waiting"] = len(memory.waiting_polls)
     return CommitResult(**{name: counts[name] for name in field_names(CommitResult)})
+
+
+def give_up_polls(lake: Lake, before: Timestamp) -> Sequence[Poll]:
+    """Forget the polls that have waited since `before` for entries that never came, and return them.
+
+    Their validators never took effect, so their feeds are polled again as if they had not been.
+    """
+    with lake.lock:
+        waiting = _memory_of(lake).waiting_polls
+        given_up = {key: poll for key, poll in waiting.items() if poll.polled_at < before}
+        for key in given_up:
+            del waiting[key]
+        return list(given_up.values())
 
 
 def waiting_polls(lake: Lake) -> Sequence[Poll]:

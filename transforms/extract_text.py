@@ -24,6 +24,7 @@ from apache_beam.transforms.window import WindowedValue
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms import telemetry
 from transforms.article_url import article_id_of, article_url, normalise_url, site_of
 from transforms.dead_letters import NAMESPACE, Mapped, failure_of
 from transforms.errors import IngestError, RejectedError, TransientError
@@ -166,7 +167,7 @@ class _ExtractEach(beam.DoFn):
         lane = self._lane
         assert lane is not None
         self._pages.inc()
-        lane.submit((page, timestamp, window), tuple(_item_of(page)))
+        lane.submit((page, timestamp, window, time.monotonic()), tuple(_item_of(page)))
         yield from self._emit(lane.take())
         while lane.in_flight >= _UNDER_WAY_PER_WORKER * self._workers:
             yield from self._emit(lane.take(wait=True))
@@ -177,7 +178,8 @@ class _ExtractEach(beam.DoFn):
             yield from self._emit(lane.take(wait=True))
 
     def _emit(self, done: list[tuple[Any, Outcome]]) -> Iterator[Any]:
-        for (page, timestamp, window), outcome in done:
+        for (page, timestamp, window, since), outcome in done:
+            telemetry.EXTRACT_SECONDS.observe(time.monotonic() - since)
             try:
                 draft = self._draft(page, outcome)
             except (IngestError, ExtractionBugError) as error:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms import telemetry
 from transforms.article_url import site_of
 from transforms.errors import RejectedError, TransientError, mask_url, one_line
 from transforms.http import HttpClient, Response
@@ -31,7 +32,7 @@ from transforms.poll_feeds import error_of_status
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,text/plain;q=0.5"
 KEPT_BYTES = 32 * 1024 * 1024
-KEPT_SECONDS = 300.0  # less than the shortest poll interval, so that an entry that changed is fetched afresh
+KEPT_SECONDS = 300.0  # a story that several feeds list is fetched once
 ROBOTS_SECONDS = 86_400.0  # RFC 9309, 2.4: no longer than a day
 ROBOTS_RETRY_SECONDS = 600.0
 MOST_ORIGINS = 20_000
@@ -206,8 +207,10 @@ class PageFetcher:
         self._kept_bytes = 0
         self._robots_waiting: dict[str, list[Callable[[Union[Robots, Exception]], None]]] = {}
 
-    def want(self, url: str, then: Callable[[Outcome], None]) -> None:
+    def want(self, url: str, then: Callable[[Outcome], None], *, afresh: bool = False) -> None:
         """Call `then` with the page at `url`, or why it cannot be had; possibly at once.
+
+        `afresh` takes no answer that was kept: for an entry that has changed, or is tried again.
 
         Errors are what `HttpClient.fetch` and `read_page` raise, and robots_disallowed, robots_unreachable,
         host_asked_to_wait.
@@ -216,7 +219,7 @@ class PageFetcher:
         if url in self._wanted:
             self._wanted[url].append(then)
             return
-        kept = self._recently(url)
+        kept = None if afresh else self._recently(url)
         if kept is not None:
             then(kept)
             return
@@ -234,9 +237,10 @@ class PageFetcher:
     async def _fetch(self, turn: Turn, url: str) -> None:
         outcome: Outcome
         try:
-            response = await self._polite.fetch(
-                turn, url, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self._check_robots
-            )
+            with telemetry.FETCH_SECONDS.labels("page").time():
+                response = await self._polite.fetch(
+                    turn, url, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self._check_robots
+                )
             outcome = read_page(response, self._polite.now())
         except Exception as error:
             outcome = error

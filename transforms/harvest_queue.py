@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from typing import Optional, Union
 
+from transforms import telemetry
 from transforms.records import Failure, Page, Poll
 
 Item = Union[Page, Failure, Poll]
@@ -31,6 +32,9 @@ class HarvestQueue:
         self.closed = False
         self.paused = False
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: Item) -> bool:
         """Append an item; True when that filled the queue."""
         size = len(item.html or b"") + len(item.text or "") if isinstance(item, Page) else 0
@@ -38,6 +42,7 @@ class HarvestQueue:
             self._items.append((item, size))
             self._pages += isinstance(item, Page)
             self._bytes += size
+            self._tell()
             self.changed.notify_all()
             if self.paused or not self._is_full(1.0):
                 return False
@@ -58,6 +63,7 @@ class HarvestQueue:
                 items.append(item)
                 self._pages -= isinstance(item, Page)
                 self._bytes -= size
+            self._tell()
             made_room = self.paused and not self._is_full(0.5)
             if made_room:
                 self.paused = False
@@ -82,6 +88,10 @@ class HarvestQueue:
 
     def _has_news(self) -> bool:
         return bool(self._items) or self.fatal is not None or self.closed or not self.under_way
+
+    def _tell(self) -> None:
+        telemetry.HARVEST_QUEUE_PAGES.set(self._pages)
+        telemetry.HARVEST_QUEUE_BYTES.set(self._bytes)
 
     def _is_full(self, share: float) -> bool:
         return self._pages >= MOST_WAITING_PAGES * share or self._bytes >= MOST_WAITING_BYTES * share

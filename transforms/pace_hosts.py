@@ -106,7 +106,7 @@ class HostBudget:
         call_later: Callable[[float, Callable[[], None]], Timer],
         clocks: Optional[SiteClocks] = None,
     ) -> None:
-        self._free = at_once
+        self._at_once = self._free = at_once
         self._at_once_per_site = at_once_per_site
         self._spacing_seconds = spacing_seconds
         self._max_wait_seconds = max_wait_seconds
@@ -170,6 +170,11 @@ class HostBudget:
         """Space the requests to `site` by at least this (its crawl-delay), up to half a minute."""
         clock = self._clocks.of(site, self._now())
         clock.spacing_seconds = max(clock.spacing_seconds, min(spacing_seconds, LONGEST_CRAWL_DELAY_SECONDS))
+
+    @property
+    def under_way(self) -> int:
+        """How many requests have begun and not ended."""
+        return self._at_once - self._free
 
     def pause(self) -> None:
         """Start nothing until `resume`; what is under way goes on."""

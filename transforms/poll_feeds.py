@@ -155,6 +155,8 @@ def decide(
     warnings: Sequence[str] = (),
     duration_ms: int = 0,
     jitter: float = 0.5,
+    shortest_seconds: float = SHORTEST_SECONDS,
+    longest_seconds: float = LONGEST_SECONDS,
 ) -> Poll:
     """Return the row of a poll: how it went, what is remembered of it, when the feed is due again.
 
@@ -173,6 +175,8 @@ def decide(
         warnings: slugs beside those of `parsed`.
         duration_ms: of the whole poll.
         jitter: 0 to 1, drawn by the caller.
+        shortest_seconds: between two polls of a healthy feed.
+        longest_seconds: likewise.
     """
     headers: Mapping[str, str] = response.headers if response is not None else {}
     moved_to = permanent_target(response.redirects) if response is not None else None
@@ -210,7 +214,8 @@ def decide(
     if deferred:
         etag = last_modified = hashed = None
         noted.append("entries_deferred")
-    wait = _interval(state, headers, parsed.ttl_seconds if parsed is not None else None, bool(fresh), jitter)
+    declared = declared_seconds(headers, parsed.ttl_seconds if parsed is not None else None)
+    wait = _interval(state, declared, bool(fresh), jitter, shortest_seconds, longest_seconds)
     return Poll(
         **common,
         status=status,
@@ -272,15 +277,20 @@ def _storable(value: Optional[str]) -> Optional[str]:
 
 
 def _interval(
-    state: FeedState, headers: Mapping[str, str], ttl_seconds: Optional[int], has_news: bool, jitter: float
+    state: FeedState,
+    declared: float,
+    has_news: bool,
+    jitter: float,
+    shortest_seconds: float,
+    longest_seconds: float,
 ) -> float:
     last = FIRST_SECONDS
     if state.polled_at is not None and state.next_due_at is not None and not state.failures_in_a_row:
         last = _seconds(state.next_due_at) - _seconds(state.polled_at)
     if state.polled_at is not None:
         last *= FASTER if has_news else SLOWER
-    last = max(last, declared_seconds(headers, ttl_seconds)) * (0.95 + 0.1 * jitter)
-    return min(max(last, SHORTEST_SECONDS), LONGEST_SECONDS)
+    last = max(last, declared) * (0.95 + 0.1 * jitter)
+    return min(max(last, shortest_seconds), longest_seconds)
 
 
 def _http_date(value: str) -> Optional[float]:
