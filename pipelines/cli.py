@@ -154,6 +154,8 @@ def _stream_flags(parser: argparse.ArgumentParser, options: Any) -> None:
 
 
 def _stream(args: argparse.Namespace) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))  # until it runs there is nothing to drain
     from pipelines.ingest import new_run_id
     from pipelines.options import FeedList, read_config, read_stream_config
 

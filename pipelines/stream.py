@@ -26,7 +26,7 @@ from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.utils.timestamp import Timestamp
 
-from pipelines.attend_worker import Attend
+from pipelines.attend_worker import START_SECONDS, Attend, set_up_process, silent_seconds
 from pipelines.engines import Engine, open_engine
 from pipelines.ingest import clean
 from pipelines.options import Config, FeedList, StreamConfig
@@ -40,9 +40,6 @@ from transforms.records import CommitItem
 
 _log = logging.getLogger("newsbeam.stream")
 
-TICKS_WITHOUT_HARVEST = 12
-LEAST_SILENT_SECONDS = 60.0  # a machine that sleeps or a page that is cut off takes shorter
-START_SECONDS = 180.0  # engine, workers and their imports on a slow machine; measured 6 to 20 s
 DRAIN_SECONDS = 20.0
 CANCEL_SECONDS = 5.0
 
@@ -112,6 +109,8 @@ def stream(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     with open_engine(settings) as engine:
+        if engine.is_local:
+            set_up_process(config.lake, settings, run_id)
         pipeline = beam.Pipeline(options=engine.options)
         build(pipeline, config, settings, feeds, run_id, Timestamp.of(time.time()))
         if stop.is_set():
@@ -124,6 +123,8 @@ def stream(
         try:
             _watch(engine, result, config, settings, stop)
             say("stopping: what is under way is finished first")
+            for name in ("apache_beam", "newsbeam.threads"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what breaks off now is meant to
             if engine.is_local:
                 _drain(config.lake)
         finally:
@@ -132,7 +133,7 @@ def stream(
 
 def _watch(engine: Engine, result: Any, config: Config, settings: StreamConfig, stop: threading.Event) -> None:
     """Return when asked to stop; raise when the job has ended or harvests nothing."""
-    allowed = max(TICKS_WITHOUT_HARVEST * settings.tick_seconds, LEAST_SILENT_SECONDS)
+    allowed = silent_seconds(settings.tick_seconds)
     progress, progressed_at = -1, time.monotonic() + START_SECONDS - allowed
     while not stop.wait(1.0 if engine.is_local else 5.0):
         engine.check()

@@ -47,6 +47,8 @@ CAPABILITIES = {
     "assign_copies",
     "cluster_stories",
     "tag_topics",
+    "watch_feeds",
+    "upkeep",
 }
 
 

@@ -79,7 +79,7 @@ class AcquisitionService:
         self._harvesting = threading.Lock()
         self._ended: dict[int, float] = {}
         self._is_away = False
-        self._is_winding_down = False
+        self.is_winding_down = False
         self.started_at = clock()
         self.harvested_at: Optional[float] = None
         self.harvests = self.harvested_items = 0
@@ -95,6 +95,11 @@ class AcquisitionService:
         return not self._acquirer.requests_under_way and not self._acquirer.waiting_items
 
     @property
+    def entries_in_flight(self) -> int:
+        """How many entries were seen and not committed when work was last started."""
+        return self._acquirer.entries_in_flight
+
+    @property
     def requests_under_way(self) -> int:
         """How many requests wait for an answer."""
         return self._acquirer.requests_under_way
@@ -102,11 +107,11 @@ class AcquisitionService:
     @property
     def is_polling(self) -> bool:
         """Whether new polls are started at all."""
-        return not self._is_winding_down and not self._is_away and not self._acquirer.is_full
+        return not self.is_winding_down and not self._is_away and not self._acquirer.is_full
 
     def wind_down(self) -> None:
         """Start nothing any more; ticks go on harvesting what is under way."""
-        self._is_winding_down = True
+        self.is_winding_down = True
         self._acquirer.wind_down()
 
     def tick(self, at: Timestamp, shard: int = 0, shards: int = 1) -> Iterator[Item]:
@@ -134,7 +139,7 @@ class AcquisitionService:
             self._harvesting.release()
 
     def _start(self, shard: int, shards: int) -> None:
-        if self._is_winding_down:
+        if self.is_winding_down:
             return
         try:
             self._memory.refresh()

@@ -171,6 +171,10 @@ class Acquirer:
         clock: the time of day in seconds.
         rng: jitter.
         hosts: what is remembered of hosts from before.
+
+    Attributes:
+        entries_in_flight: how many entries were seen and not committed when work was last started.
+        is_full: whether that is so many that nothing new is polled.
     """
 
     def __init__(
@@ -190,7 +194,9 @@ class Acquirer:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._finished = HarvestQueue()
-        self._stopping = self._is_full = False
+        self._stopping = False
+        self.entries_in_flight = 0
+        self.is_full = False
         self._runs: dict[str, _Run] = {}
         self._in_flight: dict[str, _InFlight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -258,11 +264,6 @@ class Acquirer:
     def waiting_items(self) -> int:
         """How many finished items wait to be harvested."""
         return len(self._finished)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so much is under way that nothing new is polled."""
-        return self._is_full
 
     def wind_down(self) -> None:
         """Start nothing any more, neither polls nor pages; what is under way is finished and can be harvested."""
@@ -345,11 +346,11 @@ class Acquirer:
                 self._fail(run, error)
             return
         self._in_flight = waiting
-        entries = sum(len(flight.pairs) for flight in waiting.values())
+        self.entries_in_flight = sum(len(flight.pairs) for flight in waiting.values())
         limit = self._config.max_entries_in_flight
-        is_stopped = self._stopping or (limit is not None and entries >= limit)
-        telemetry.ENTRIES_IN_FLIGHT.set(entries)
-        self._is_full = is_stopped
+        self.is_full = limit is not None and self.entries_in_flight >= limit
+        is_stopped = self._stopping or self.is_full
+        telemetry.ENTRIES_IN_FLIGHT.set(self.entries_in_flight)
         telemetry.POLLING_STOPPED.set(is_stopped)
         for run in runs:
             feed_id = run.spec.feed_id
