@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINES := .engines
+FLINK_JAR := $(ENGINES)/flink-job-server.jar
+FLINK_LIBS := $(ENGINES)/flink-libs
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock check format test eval bench-quick bench docs demo clean
+.PHONY: help install lock check format test eval bench-quick bench docs demo prism flink-jar engines clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,5 +53,31 @@ docs: $(STAMP) ## write the generated pages in docs/
 demo: $(STAMP) ## run the whole job on the embedded sample newsroom, offline
 	$(BIN)/newsbeam demo
 
-clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+engines: prism flink-jar ## both streaming engines, into .engines
+
+# The version is that of the installed apache-beam, known only once it is installed: so a recipe that looks, not a file target.
+prism: $(STAMP) ## build Prism, Beam's local streaming engine (needs Go)
+	@version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("apache-beam"))') && \
+	prism=$(ENGINES)/prism-$$version/prism && \
+	if [ -x $$prism ]; then exit 0; fi && \
+	if ! command -v go > /dev/null; then echo "Prism is built with Go, and there is none: install Go 1.26 or newer (https://go.dev/dl), or pass --prism PATH" >&2; exit 1; fi && \
+	echo "building Prism $$version (one to two minutes)" && \
+	GOBIN=$(CURDIR)/$$prism.part go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$$version && \
+	mv $$prism.part/prism $$prism && rm -r $$prism.part
+
+flink-jar: $(FLINK_JAR) $(FLINK_LIBS)/.installed ## build the Flink job server and fetch Flink's jars (needs Java and Maven)
+
+$(FLINK_JAR): deploy/flink/pom.xml
+	@for tool in java mvn; do command -v $$tool > /dev/null || { echo "the Flink job server is built with Java and Maven, and there is no $$tool: install a JDK (11 or 17) and Maven 3.8 or newer" >&2; exit 1; }; done
+	@echo "building the Flink job server (about a minute)"
+	@mvn -q -B -f deploy/flink/pom.xml -Dbuild.folder=$(CURDIR)/$(ENGINES)/maven package
+	@mv $(ENGINES)/maven/flink-job-server.jar $@ && rm -r $(ENGINES)/maven && touch $@
+
+$(FLINK_LIBS)/.installed: deploy/flink/requirements.txt | $(STAMP)
+	@rm -rf $(FLINK_LIBS)
+	@echo "fetching Flink's jars (230 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation --no-compile --target $(FLINK_LIBS) -r deploy/flink/requirements.txt
+	@touch $@
+
+clean: ## remove the environment, the engines and caches
+	rm -rf $(VENV) $(ENGINES) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -108,7 +108,7 @@ def stream(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    with open_engine(settings) as engine:
+    with open_engine(settings, config.lake) as engine:
         if engine.is_local:
             set_up_process(config.lake, settings, run_id)
         pipeline = beam.Pipeline(options=engine.options)

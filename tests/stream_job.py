@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.engines import MARK, kill_marked, marked_processes, prism_binary, wait_until
 from tests.trickle import Trickle, TrickleProcess, compare
 from transforms.lake import Lake
-from transforms.schemas import ARTICLES, DEAD_LETTERS
+from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS
 
 MOST_START_SECONDS = 60.0
 MOST_DRAIN_SECONDS = 30.0
@@ -125,6 +125,10 @@ class StreamJob:
         """The ids of the articles, as a reader sees them now."""
         return [] if not self._has_lake() else self._read().read(ARTICLES, ["article_id"])["article_id"].to_pylist()
 
+    def read_polls(self, column: str) -> list[Any]:
+        """A column of the polls, as a reader sees them now."""
+        return list(self._read().read(POLLS, [column])[column].to_pylist())
+
     def _has_lake(self) -> bool:
         return (self.lake / "polls" / "_delta_log").exists()
 
@@ -151,7 +155,9 @@ class StreamJob:
         try:
             assert process.wait(seconds) == -signal.SIGKILL, self.log_tail()
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not come to the point where it dies ({process.args})\n{self.log_tail()}") from None
+            raise AssertionError(
+                f"did not come to the point where it dies ({process.args!r})\n{self.log_tail()}"
+            ) from None
         self.wait_until(lambda: not marked_processes(self.mark), seconds=15.0, what="its processes end with it")
 
     def check_ids(self) -> None:

@@ -1,6 +1,8 @@
 """lake: creation, refusal, the fence, and the memory that is read back."""
 
 import errno
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,8 +213,36 @@ def test_the_log_is_checkpointed_and_opens_from_the_checkpoint(lake: Lake) -> No
         lake.append(DEAD_LETTERS, [{**_dead(f"e{number}")}], committed_at=NOON)
         lake.refresh()
     checkpoints = list((lake.root / "dead_letters" / "_delta_log").glob("*.checkpoint.parquet"))
-    assert checkpoints
+    assert [file.name[:20] for file in checkpoints] == [f"{49:020}"]
     assert reopened(lake).has_entries(["e0", "e51", "e52"]).tolist() == [True, True, False]
+
+
+def test_a_commit_removes_the_log_entries_that_have_expired(lake: Lake) -> None:
+    """Within the log's retention, and from the newest checkpoint before it on, everything stays."""
+    log = lake.root / "dead_letters" / "_delta_log"
+    for number in range(60):
+        lake.append(DEAD_LETTERS, [_dead(f"e{number}")], committed_at=NOON)
+        lake.refresh()
+    assert len(list(log.glob("*[0-9].json"))) == 61
+    expired = time.time() - 8 * 86_400
+    for file in [*log.glob("*[0-9].json"), *log.glob("*.checkpoint.parquet")]:
+        if int(file.name[:20]) < 55:
+            os.utime(file, (expired, expired))
+    lake.append(DEAD_LETTERS, [_dead("e60")], committed_at=NOON)
+    assert sorted(int(file.stem) for file in log.glob("*[0-9].json")) == list(range(49, 62))
+    assert reopened(lake).read(DEAD_LETTERS, ["entry_id"]).num_rows == 61
+
+
+def test_a_later_retry_time_holds_in_whatever_order_the_files_are_read(lake: Lake) -> None:
+    later, last = NOON + Duration(seconds=600), NOON + Duration(seconds=6_000)
+    for at, until in ((NOON, later), (later, last)):
+        failure = dead_letter("w", permanent=False, retry_at=until, failed_at=at)
+        commit(lake, Batch(failures=[failure]), now=at)
+    for files in (lake.data_files(DEAD_LETTERS), lake.data_files(DEAD_LETTERS)[::-1]):
+        held = Lake(lake.root)
+        for file in files:
+            held._load_dead_letters(held._tables[DEAD_LETTERS.name], [file])
+        assert [held.has_due_retries("feed", at) for at in (later, last)] == [False, True]
 
 
 def test_partitions_follow_the_day_of_the_commit(lake: Lake, poll: Callable[..., Poll]) -> None:

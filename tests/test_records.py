@@ -1,13 +1,17 @@
 """records: every row type has a deterministic row coder and survives a round trip."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 from apache_beam import coders
+from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import ROOT
 from transforms import records
 from transforms.commit import CommitResult
 from transforms.records import (
@@ -77,3 +81,26 @@ def test_ids_are_stable_for_ever() -> None:
 
 def test_parts_of_a_digest_do_not_run_into_one_another() -> None:
     assert digest64("ab", "c") != digest64("a", "bc") != digest64("abc")
+
+
+def test_a_worker_in_another_process_knows_the_classes_again() -> None:
+    removal = Removal("r", "k", 0, 1, "x")
+    item = CommitItem(draft=Draft("a", text="x", removed=[removal], first_seen_at=Timestamp(5)))
+    coder = coders.registry.get_coder(CommitItem)
+    context = PipelineContext()
+    message = context.coders.get_id(coder), context.to_runner_api().SerializeToString(), coder.encode(item)
+    script = (
+        "import ast, sys\n"
+        "from apache_beam.portability.api import beam_runner_api_pb2\n"
+        "from apache_beam.runners.pipeline_context import PipelineContext\n"
+        "import transforms.records as records\n"
+        "name, components, data = ast.literal_eval(sys.stdin.read())\n"
+        "components = beam_runner_api_pb2.Components.FromString(components)\n"
+        "item = PipelineContext(components).coders.get_by_id(name).decode(data)\n"
+        "print(type(item) is records.CommitItem, type(item.draft) is records.Draft,"
+        " type(item.draft.removed[0]) is records.Removal, item.draft.removed[0].text)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], input=repr(message), capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert result.stdout == "True True True x\n", result.stderr

@@ -147,6 +147,7 @@ class _Run:
     started: float
     poll: Optional[Poll] = None
     pending: int = 0
+    has_lost_entries: bool = False
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,7 @@ class Acquirer:
         self._runs.update((run.spec.feed_id, run) for run in runs)
         self._finished.count(len(feeds) - len(listed))
         try:
-            states, retries, waiting = await self._ask_memory(self._recall, feeds, dict(self._in_flight), now)
+            states, retries, waiting, lost = await self._ask_memory(self._recall, feeds, dict(self._in_flight), now)
         except LakeError as error:
             self._finished.stop(error)
             return
@@ -356,6 +357,7 @@ class Acquirer:
             feed_id = run.spec.feed_id
             run.state = states.get(feed_id) or run.state
             run.has_due_retries = feed_id in retries
+            run.has_lost_entries = feed_id in lost
             early = is_due(run.state, now, respect_schedule=self._respect_schedule)
             if early == "not_yet_due" and run.has_due_retries:
                 early = None
@@ -367,17 +369,18 @@ class Acquirer:
 
     def _recall(
         self, feeds: Sequence[FeedSpec], in_flight: Mapping[str, _InFlight], now: Timestamp
-    ) -> tuple[Mapping[str, FeedState], set[str], dict[str, _InFlight]]:
-        """Return the feeds' states, which have retries due, and what is still on its way (memory's thread)."""
+    ) -> tuple[Mapping[str, FeedState], set[str], dict[str, _InFlight], set[str]]:
+        """Return the feeds' states, which have retries due, what is on its way, and what never arrived (in time)."""
         ids = [spec.feed_id for spec in feeds]
         states = self._memory.feed_states([*ids, *in_flight])
         retries = {feed_id for feed_id in ids if feed_id in states and self._memory.has_due_retries(feed_id, now)}
         waiting = {
             feed_id: flight
             for feed_id, flight in in_flight.items()
-            if self._clock() < flight.until and not self._has_arrived(flight, states.get(feed_id), now)
+            if not self._has_arrived(flight, states.get(feed_id), now)
         }
-        return states, retries, waiting
+        lost = {feed_id for feed_id, flight in waiting.items() if self._clock() >= flight.until}
+        return states, retries, {feed_id: waiting[feed_id] for feed_id in waiting.keys() - lost}, lost
 
     def _has_arrived(self, flight: _InFlight, state: Optional[FeedState], now: Timestamp) -> bool:
         if state is not None and state.polled_at is not None and state.polled_at >= flight.polled_at:
@@ -515,7 +518,9 @@ class Acquirer:
         elif not page.url:
             self._deliver(run, page, RejectedError("an entry with neither a link nor a text", reason="no_link"))
         else:
-            self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome), afresh=page.attempt > 1)
+            # A page that was kept may be older than an entry that has changed meanwhile.
+            afresh = page.attempt > 1 or run.has_lost_entries
+            self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome), afresh=afresh)
 
     def _deliver(self, run: _Run, page: Page, outcome: Optional[Outcome] = None) -> None:
         """Put out what became of an entry: its page, its feed's text, or a failure."""

@@ -110,10 +110,13 @@ class _Memory:
     """What assignment remembers, filled from the lake and kept for the life of the process."""
 
     def __init__(self) -> None:
-        self.copies, self.stories = CopyMemory(), StoryMemory()
-        self.seen: set[str] = set()
+        self._start_afresh()
         self.day = ""
         self.waiting_polls: dict[tuple[str, int], Poll] = {}
+
+    def _start_afresh(self) -> None:
+        self.copies, self.stories = CopyMemory(), StoryMemory()
+        self.seen: set[str] = set()
 
     def refresh(self, lake: Lake, now: Timestamp) -> None:
         """Load the articles of files that are new since the last time, within the windows.
@@ -125,11 +128,14 @@ class _Memory:
         stories_since = int((midnight - timedelta(days=STORY_WINDOW_DAYS)).timestamp()) * 1_000_000
         day = midnight.date().isoformat()
         if self.day and day > self.day:
-            self.copies, self.stories = CopyMemory(), StoryMemory()
-            self.seen.clear()
+            self._start_afresh()
         self.day = max(day, self.day)
         days = ((midnight - timedelta(days=COPY_WINDOW_DAYS)).date().isoformat(), "9999-12-31")
-        new = [f for f in lake.data_files(ARTICLES, days=days) if f not in self.seen]
+        new = lake.unread_files(ARTICLES, self.seen, days=days)
+        if new is None:
+            # Folded from files that are in this memory and from others: it cannot take the others alone.
+            self._start_afresh()
+            new = lake.data_files(ARTICLES, days=days)
         if not new:
             return
         columns = ["article_id", "text_hash", "signature", "bands", "words", "language", "duplicate_of"]

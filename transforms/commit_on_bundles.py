@@ -175,9 +175,8 @@ class _CommitBundle(beam.DoFn):
         self._items = []
 
     def process(self, keyed: tuple[str, CommitItem], unused: Any = _UNUSED) -> Iterable[Any]:
-        item = keyed[1]
-        if item != _NOTHING:
-            self._items.append(item)
+        if keyed[1] != _NOTHING:
+            self._items.append(keyed[1])
         return ()
 
     def finish_bundle(self) -> None:

@@ -8,6 +8,7 @@ Times are `Timestamp` (microseconds, UTC). Text offsets are code points.
 """
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Optional, TypeVar, get_origin, get_type_hints
@@ -54,8 +55,14 @@ _R = TypeVar("_R", bound=Row)
 
 
 def row(cls: type[_R]) -> type[_R]:
-    """Register a frozen dataclass as a Beam row."""
+    """Register a frozen dataclass as a Beam row.
+
+    The schema's id (a UUID, or Java refuses it) is made from its name and fields: with Beam's own, a new one in each
+    process, a worker in another process would not know the class again and decode its rows as named tuples.
+    """
     hints = get_type_hints(cls)
+    shape = f"newsbeam.{cls.__name__} {[(f.name, str(hints[f.name])) for f in fields(cls)]}"  # type: ignore[arg-type]
+    cls._beam_schema_id = str(uuid.uuid5(uuid.NAMESPACE_OID, shape))  # type: ignore[attr-defined]
     cls._sequences = tuple(f.name for f in fields(cls) if get_origin(hints[f.name]) is Sequence)  # type: ignore[arg-type]
     coders.registry.register_row(cls)
     return cls

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
                 write("harvested", iter([f"{item.entry_id} {item.entry_hash}"]))
             yield item
 
-    acquire_on_ticks.AcquisitionService.tick = tick_and_tell  # type: ignore[method-assign]
+    acquire_on_ticks.AcquisitionService.tick = tick_and_tell  # type: ignore[method-assign, assignment]
     offer = commit_on_bundles.CommitService.offer
     to_drop = [int(told.get("drop", 0))]
     deciding = threading.Lock()

@@ -1,0 +1,1270 @@
+"""A news server whose items appear over time, and the truth that the lake is compared with afterwards.
+
+    with Trickle(items=1000, seconds=60, seed="2026-05-04") as trickle:
+        ... start a worker on trickle.feeds with --allow-host for each of trickle.allow_hosts ...
+        trickle.start()
+        trickle.wait_finished(90)
+        ... wait until the worker is through ...
+        assert compare(lake, trickle) == []
+        print(percentile(freshness(lake, trickle), 0.99))
+
+    python -m tests.trickle --port 8099 --items 1000 --seconds 60      # the same in a process of its own
+
+`TrickleProcess` starts the latter and has the same attributes, so that no `kill` aimed at a worker takes it along.
+
+Decisions:
+    What is visible follows from the clock alone: an item whose moment has come is in its feed and at its address, and
+    nothing has to run for that. Feed and page change in the same instant, so a page never says more than its feed.
+
+    Everything but the dates follows from the seed and the port. Texts are made from sentences with many places to fill,
+    so that no two articles resemble each other, and each is exactly what extraction finds on its page.
+
+    Feeds have an ETag, and a Last-Modified once the second it names is over: within it a further item could appear
+    that a 304 would then hide. So an entry is lost for ever only by a client that believes a validator too early.
+
+    An update may appear before anybody saw the text it replaces. What must be there is the last text; what may be
+    there is each earlier one, in order.
+
+Limits: HTTP/1.1 without TLS, compression and ranges; an entry stands in one feed only; `freshness` goes by
+`committed_at`, which is taken at the beginning of the commit.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import math
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
+from html import escape
+from pathlib import Path
+from typing import Any, Optional, Protocol, Union
+
+from aiohttp import web
+
+from tests.poison_work import POISONS, poison_mark
+from transforms.article_url import article_id_of, article_url
+from transforms.commit import check_books
+from transforms.lake import Lake
+from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, TableSchema
+
+ROOT = Path(__file__).resolve().parent.parent
+Seed = Union[int, str]
+
+GERMAN_SHARE = 0.3
+BURST_SHARE = 0.3  # of the items; they appear together, as after a press conference
+BURST_EVERY_SECONDS = 10.0
+THIRD_SHARE = 0.25  # of the copies; they are the second copy of their article
+MOST_SUMMARY_CHARS = 180  # below what newsbeam would take for an article's text where the page is missing
+
+SLOW_HOST = "slowpage.example"
+SILENT_HOST = "silent.example"
+POINTING_HOST = "pointing.example"
+POISON_HOST = "poison.example"
+_SITES = ("alderton", "brackwater", "cindermoor", "dunholt", "elmsworth", "fennick", "gallowmere", "hexby", "ilverton")
+_CONTROL_HOSTS = ("127.0.0.1", "localhost")
+
+# ---- texts --------------------------------------------------------------------------------------------------------
+
+
+def _joined(heads: str, tails: str = "") -> tuple[str, ...]:
+    return tuple(head + tail for head in heads.split() for tail in tails.split() or [""])
+
+
+_SURNAMES = _joined(
+    "Ab Bar Cal Dor El Fen Gar Hal Ing Jor Kel Lom Mar Nor Os Pel Quin Ros Sal Tor Ul Ver Wen Yar Zel Brin Cros Drev",
+    "wick mann stad lund berg more dale hurst sen ley rath ford gren vik ton ander",
+)
+_PLACES = _joined(
+    "Alm Birn Cord Dray Esk Fal Grim Hol Ister Juln Kast Lind Mor Nes Orl Pren Rav Stor Tarn Ulv Vest Wal Yst Zorn",
+    "haven bridge mouth feld dorf minster combe sund beck gate holm wald",
+)
+_FIRST_NAMES = _joined(
+    "Ada Bruno Carla Dirk Elin Frida Gregor Hanna Ivo Jonna Karl Lena Milo Nora Otto Petra Quirin Ruth Sven Tilda Ursel "
+    "Viktor Wanda Xaver Yara Zeno Agnes Bertil Clara Doris Emil Flora Gustav Helene Ida Jakob Kaja Linus Maren"
+)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+_ENGLISH: Mapping[str, tuple[str, ...]] = {
+    "body": _words(
+        "council, harbour board, school board, county assembly, transport authority, hospital trust, planning office, "
+        "water company, fire service, housing association, university senate, chamber of trade, forestry office"
+    ),
+    "day": _words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
+    "do": _words(
+        "rebuild, sell, close, enlarge, lease, insure, repaint, inspect, move, shorten, flood, drain, fence, reopen, "
+        "auction, heat, replace, survey, widen, dismantle, restore, photograph, measure, test, rename, abandon"
+    ),
+    "did": _words(
+        "praised, rejected, delayed, approved, criticised, welcomed, postponed, reviewed, financed, halved, doubled, "
+        "overlooked, defended, questioned, completed, suspended, revived, audited, rewrote, supported, stopped"
+    ),
+    "adj": _words(
+        "old, narrow, northern, disused, wooden, popular, costly, flooded, quiet, temporary, medieval, rusty, crowded, "
+        "private, unfinished, electric, hidden, southern, damaged, famous, empty, modern, public, steep, leaking, small"
+    ),
+    "thing": _words(
+        "bridge, pier, swimming pool, tram line, library, brewery, lighthouse, market hall, observatory, railway yard, "
+        "cinema, power station, cattle market, ferry terminal, sawmill, town hall, quarry, archive, orchard, reservoir, "
+        "concert hall, bus depot, museum, greenhouse, dairy, chapel, printing works, canal lock, airfield, boatyard, "
+        "bakery, water tower, stadium, clinic, tannery, weather station, tunnel, prison, vineyard, shipyard, kiosk"
+    ),
+    "things": _words(
+        "lamps, timetables, turbines, tickets, herons, apple trees, fire engines, bicycles, violins, drainage pipes, "
+        "nesting boxes, school desks, delivery vans, roof tiles, sheep, fishing boats, parking meters, beehives, maps, "
+        "telephones, snow ploughs, benches, church bells, solar panels, test tubes, oil drums, tractors, lifeboats"
+    ),
+    "people": _words(
+        "residents, shopkeepers, nurses, anglers, engineers, teachers, farmers, students, firefighters, musicians, "
+        "pensioners, divers, cyclists, postal workers, biologists, tenants, pilots, bakers, historians, carpenters, "
+        "inspectors, volunteers, lawyers, sailors, gardeners, electricians, parents, translators, drivers"
+    ),
+    "trade": _words(
+        "mayor, chief engineer, headmaster, spokeswoman, treasurer, harbour master, architect, conductor, geologist, "
+        "union leader, librarian, veterinary surgeon, surveyor, accountant, fire chief, ornithologist, shop steward"
+    ),
+    "money": _words("crowns, guilders, florins, thalers, marks, ducats"),
+    "month": _words("January, February, March, April, May, June, July, August, September, October, November, December"),
+    "cause": _words(
+        "heavy rain, a broken valve, missing permits, rising wages, a clerical error, the spring tide, poor visibility, "
+        "an unpaid bill, a lack of spare parts, faulty wiring, a sudden frost, low demand, a fallen oak, a strike"
+    ),
+    "event": _words(
+        "summer fair, hearing, regatta, harvest, exhibition, inquest, chess tournament, flower show, election, marathon, "
+        "choir contest, trial run, book festival, public inquiry, reunion, film week, cattle show, census"
+    ),
+    "how": _words(
+        "quietly, unanimously, reluctantly, at once, without debate, after midnight, in a hurry, by letter, on the radio, "
+        "behind closed doors, with a smile, for the second time, against all advice, ahead of schedule"
+    ),
+}
+_ENGLISH_SENTENCES = (
+    "The {body} of {place} decided {how} on {day} to {do} the {adj} {thing}, at a cost of {num} {money}.",
+    "{People} near {place} {did} the plan for the {thing} {how}, and {small} of them signed a letter to {per}.",
+    "Because of {cause}, {num} {things} had to be taken from the {adj} {thing} to {place} before {day}.",
+    "{per}, a {trade} from {place}, {did} the {thing} and called its {things} too {adj} for a town of {num} people.",
+    "“Nobody asked the {people} whether the {thing} was {adj},” said {sur}, who {did} the {event} in {month}.",
+    "By {month} the {body} wants to {do} {small} {things} and the {adj} {thing} beside the {thing} in {place}.",
+    "A {trade} found {num} {things} in the {thing} at {place}, most of them {adj} since the {event} of {year}.",
+    "The {event} in {place} drew {num} {people} on {day}, although {cause} kept the {adj} {thing} shut.",
+    "{sur} told {people} {how} that {cause}, not the {body}, was to blame for the {adj} {thing}.",
+    "Since {year} the {thing} has lost {num} {things}, according to a {trade} whom the {people} of {place} trust.",
+    "When the {adj} {thing} opened in {year}, {people} paid {small} {money} to see its {things}.",
+    "The {body} {did} a rival offer from {per}, who wanted to {do} the {thing} for {num} {money}.",
+    "In {place}, {small} {people} met {how} to {do} what {cause} had left of the {adj} {thing}.",
+    "Tests in {month} showed that {num} of the {things} were {adj}, and {sur} {did} the {thing} {how}.",
+    "{People} and {people} from {place} will share the {thing} until {month}, unless {cause} makes the {body} think again.",
+    "A report by {per} puts the price of {things} at {num} {money}, or {small} for each of the {people} of {place}.",
+    "On {day} the {trade} {did} a claim that {cause} could {do} the {adj} {thing} within {small} weeks.",
+    "{place} has had {small} {things} and one {thing} since {year}, when the {body} last {did} its {event}.",
+    "“We shall {do} every {thing} from here to {place},” {sur} wrote {how} to the {body} in {month}.",
+    "Half of the {num} {things} were bought by {people}, the rest by a {adj} {thing} near {place}.",
+    "The {thing} belongs to {per}, whose family {did} {things} there {how} until {cause} ended the trade in {year}.",
+    "What happens to the {adj} {things} is open: {people} want them for the {event}, the {body} for its {thing}.",
+    "Traffic past the {thing} in {place} was stopped {how} while {small} {people} moved {num} {things}.",
+    "The {trade} of {place} expects {num} visitors at the {event}, more than the {adj} {thing} can hold.",
+    "Without the {thing}, {sur} reckons, {people} would need {small} {adj} {things} by {month} to reach {place}.",
+    "A court in {place} {did} the sale {how}, since {cause} in {year} had made the {thing} worth {num} {money}.",
+    "Last {month} {small} {people} had {did} the {event}; this time {per} brought {num} {things} {how}.",
+    "{per} and the {body} differ over {cause}: one would {do} the {thing}, the other {do} its {adj} {things}.",
+    "For {num} {money} a {trade} offered {how} to {do} the {event} and {small} {adj} {things} in {place}.",
+    "Next {day} the {people} of {place} vote on the {thing}, the {things} and a loan of {num} {money}.",
+    "Not far from {place}, {cause} damaged {small} {things} of a {trade} who had {did} the {body} {how}.",
+    "The {adj} {thing} stands {small} miles from {place}; {people} reach it by way of the {thing} that {sur} {did}.",
+    "Only the {event} of {month} {year} had more {things}, and then {cause} drove {num} {people} home.",
+    "Insurers {did} the {adj} {thing} in {month}, {sur} said, but {how} paid {num} {money} for the {things}.",
+)
+_ENGLISH_TITLES = (
+    "{place} {body} to {do} {adj} {thing} after {cause}",
+    "{People} of {place} split over {adj} {thing} and {num} {things}",
+    "{sur} {did} {thing} in {place} as {event} nears",
+    "{num} {things} found at {adj} {thing} near {place}",
+    "How {cause} changed the {event} of {place}",
+)
+
+_GERMAN: Mapping[str, tuple[str, ...]] = {
+    "body": _words(
+        "Gemeinde, Hafenbehörde, Schulleitung, Kreisverwaltung, Feuerwehr, Forstverwaltung, Handelskammer, Klinikleitung, "
+        "Baubehörde, Universität, Wasserwacht, Genossenschaft, Denkmalpflege, Bürgerstiftung, Verkehrsgesellschaft"
+    ),
+    "day": _words("Montag, Dienstag, Mittwoch, Donnerstag, Freitag, Samstag, Sonntag"),
+    "inf": _words(
+        "erneuern, verkaufen, schließen, vergrößern, verpachten, versichern, streichen, prüfen, verlegen, kürzen, räumen, "
+        "einzäunen, versteigern, beheizen, ersetzen, vermessen, verbreitern, abtragen, aufgeben, fotografieren, umbenennen"
+    ),
+    "part": _words(
+        "gelobt, abgelehnt, verschoben, genehmigt, kritisiert, begrüßt, vertagt, geprüft, bezahlt, halbiert, verdoppelt, "
+        "übersehen, verteidigt, bezweifelt, vollendet, ausgesetzt, gestoppt, überarbeitet, unterstützt, gefilmt, gezählt"
+    ),
+    "adj": _words(
+        "alte, schmale, nördliche, stillgelegte, hölzerne, beliebte, teure, überflutete, ruhige, vorläufige, verrostete, "
+        "überfüllte, private, unfertige, elektrische, verborgene, südliche, beschädigte, berühmte, leere, moderne, steile"
+    ),
+    "thing": _words(
+        "Brücke, Mole, Schwimmhalle, Straßenbahn, Bücherei, Brauerei, Markthalle, Sternwarte, Werft, Molkerei, Kapelle, "
+        "Druckerei, Schleuse, Landebahn, Bäckerei, Gerberei, Klinik, Wetterwarte, Gärtnerei, Seilbahn, Ziegelei, Mühle, "
+        "Konzerthalle, Turnhalle, Talsperre, Fähre, Burgruine, Kaserne, Stadtmauer, Festwiese, Feuerwache, Tankstelle"
+    ),
+    "things": _words(
+        "Lampen, Fahrpläne, Turbinen, Eintrittskarten, Graureiher, Apfelbäume, Löschfahrzeuge, Fahrräder, Geigen, Rohre, "
+        "Nistkästen, Schulbänke, Lieferwagen, Dachziegel, Schafe, Fischerboote, Parkuhren, Bienenstöcke, Landkarten, "
+        "Telefone, Schneepflüge, Sitzbänke, Kirchenglocken, Solarzellen, Ölfässer, Traktoren, Rettungsboote, Gemälde"
+    ),
+    "people": _words(
+        "Anwohner, Händler, Pflegekräfte, Angler, Lehrkräfte, Landwirte, Studierende, Feuerwehrleute, Musiker, Taucher, "
+        "Radfahrer, Mieter, Piloten, Bäcker, Historiker, Zimmerleute, Gutachter, Freiwillige, Matrosen, Gärtner, Eltern"
+    ),
+    "trade": _words(
+        "Bürgermeisterin, Ingenieurin, Schulleiterin, Sprecherin, Kämmerin, Hafenmeisterin, Architektin, Dirigentin, "
+        "Geologin, Bibliothekarin, Tierärztin, Försterin, Buchhalterin, Vogelkundlerin, Richterin, Lotsin, Winzerin"
+    ),
+    "money": _words("Kronen, Gulden, Taler, Mark, Dukaten, Franken"),
+    "month": _words("Januar, Februar, März, April, Mai, Juni, Juli, August, September, Oktober, November, Dezember"),
+    "cause": _words(
+        "starker Regen, ein defektes Ventil, fehlende Papiere, steigende Löhne, ein Schreibfehler, die Springflut, dichter "
+        "Nebel, eine offene Rechnung, plötzlicher Frost, geringe Nachfrage, eine gestürzte Eiche, ein Warnstreik"
+    ),
+    "event": _words(
+        "Anhörung, Regatta, Ernte, Ausstellung, Blumenschau, Wahl, Probefahrt, Lesewoche, Untersuchung, Filmwoche, "
+        "Viehschau, Volkszählung, Versammlung, Preisverleihung, Sonnwendfeier, Schachpartie, Einweihung"
+    ),
+    "how": _words(
+        "heimlich, einstimmig, widerwillig, sofort, ohne Aussprache, nach Mitternacht, in aller Eile, schriftlich, im Radio, "
+        "hinter verschlossenen Türen, lächelnd, zum zweiten Mal, gegen jeden Rat, vorzeitig, unter Beifall"
+    ),
+}
+_GERMAN_SENTENCES = (
+    "Die {body} in {place} will die {adj} {thing} {how} {inf}, was nach Angaben vom {day} rund {num} {money} kostet.",
+    "{People} aus {place} haben die {thing} {how} {part}, und {small} von ihnen schrieben einen Brief an {per}.",
+    "{Cause} war schuld, dass {num} {things} vor {day} aus der {adj}n {thing} nach {place} gebracht wurden.",
+    "{per}, {trade} aus {place}, hat die {event} {part} und nannte die {things} zu teuer für {num} {people}.",
+    "„Niemand hat die {people} nach der {adj}n {thing} gefragt“, sagte {sur}, {trade} in {place}.",
+    "Bis {month} möchte die {body} {small} {things} ersetzen und die {thing} neben der {adj}n {thing} {inf}.",
+    "Eine {trade} fand {num} {things} in der {thing} von {place}, die seit der {event} {year} niemand {part} hatte.",
+    "Zur {event} in {place} kamen am {day} {num} {people}, obwohl {cause} die {adj} {thing} lahmlegte.",
+    "{sur} erklärte den Anwesenden {how}, dass {cause} und nicht die {body} der {adj}n {thing} geschadet habe.",
+    "Seit {year} fehlen der {thing} {num} {things}, wie eine {trade} vorrechnet, der {people} in {place} vertrauen.",
+    "Als die {adj} {thing} {year} öffnete, zahlten {people} {small} {money}, um {things} zu sehen.",
+    "Die {body} hat ein Angebot von {per} {part}, die {thing} für {num} {money} zu übernehmen.",
+    "In {place} trafen sich {small} {people} {how}, um über {things} und die {adj} {thing} zu reden.",
+    "Messungen im {month} ergaben, dass {num} {things} schadhaft sind; {sur} hat die {thing} daraufhin {how} {part}.",
+    "{People} und {people} aus {place} teilen sich bis {month} die {thing}, falls nicht {cause} die {body} umstimmt.",
+    "Ein Bericht von {per} beziffert {things} auf {num} {money}, also {small} für jeden der {people} in {place}.",
+    "Am {day} hat die {trade} bestritten, dass {cause} die {adj} {thing} binnen {small} Wochen gefährde.",
+    "{place} besitzt {small} {things} und eine {thing}, seit die {body} {year} ihre {event} {part} hat.",
+    "„Wir werden jede {thing} bis {place} {inf}“, schrieb {sur} im {month} {how} an die {body}.",
+    "Von den {num} Stücken kauften {people} die Hälfte, den Rest bekam eine {adj} {thing} bei {place}.",
+    "Die {thing} gehört {per}, deren Familie dort {how} {things} lagerte, bis {cause} dem {year} ein Ende setzte.",
+    "Offen ist, was aus den Teilen wird: {people} wollen {things} zur {event}, die {body} braucht sie für ihre {thing}.",
+    "An der {thing} in {place} ruhte der Verkehr, während {small} {people} {how} {num} {things} verluden.",
+    "Zur {event} erwartet die {trade} aus {place} {num} Gäste, mehr als die {adj} {thing} fasst.",
+    "Ohne {thing}, rechnet {sur} vor, bräuchten {people} bis {month} {small} {things}, um nach {place} zu kommen.",
+    "Ein Gericht in {place} hat den Verkauf {how} {part}, weil {cause} die {thing} {year} um {num} {money} entwertete.",
+    "Im {month} hatten {small} {people} die {event} {part}; diesmal brachte {per} {num} {things} mit.",
+    "{per} und die {body} streiten über {things}: die eine will die {thing} {inf}, die andere die {adj} {thing}.",
+    "Für {num} {money} bot eine {trade} {how} an, die {event} zu leiten und {small} {things} nach {place} zu holen.",
+    "Nächsten {day} stimmen {people} in {place} über die {thing}, {things} und {num} {money} Kredit ab.",
+    "Unweit von {place} beschädigte {cause} {small} {things} einer {trade}, die der {body} {how} widersprochen hatte.",
+    "Die {adj} {thing} liegt {small} Meilen vor {place}; {people} erreichen sie über die {thing}, die {sur} {part} hat.",
+    "Nur die {event} im {month} {year} zählte mehr {things}, doch {cause} trieb {num} {people} heim.",
+    "Versicherer haben die {adj} {thing} im {month} {part}, sagte {sur}, zahlten aber {how} {num} {money} für {things}.",
+)
+_GERMAN_TITLES = (
+    "{place}: {body} will {adj} {thing} {inf}",
+    "{People} in {place} streiten über {thing} und {num} {things}",
+    "{sur} hat {thing} in {place} {how} {part}",
+    "{num} {things} an der {adj}n {thing} bei {place} gefunden",
+    "{place} vor der {event}: {cause} ändert alles",
+)
+
+
+class _Fill(dict[str, str]):
+    """What `str.format_map` asks for words: each place in a sentence draws a new one, people and places recur."""
+
+    def __init__(self, dice: random.Random, german: bool) -> None:
+        super().__init__()
+        self._dice, self._vocabulary = dice, _GERMAN if german else _ENGLISH
+        self._cast = [f"{dice.choice(_FIRST_NAMES)} {dice.choice(_SURNAMES)}" for _ in range(4)]
+        self._places = [dice.choice(_PLACES) for _ in range(3)]
+
+    def __missing__(self, name: str) -> str:
+        dice = self._dice
+        if name == "place":
+            return dice.choice(self._places)
+        if name == "per":
+            return dice.choice(self._cast)
+        if name == "sur":
+            return dice.choice(self._cast).rpartition(" ")[2]
+        if name == "num":
+            return str(dice.randint(21, 9_800))
+        if name == "small":
+            return str(dice.randint(2, 20))
+        if name == "year":
+            return str(dice.randint(1871, 2019))
+        if name[0].isupper():
+            word = dice.choice(self._vocabulary[name.lower()])
+            return word[0].upper() + word[1:]
+        return dice.choice(self._vocabulary[name])
+
+
+class _Writer:
+    """Writes the paragraphs and headlines of one article."""
+
+    def __init__(self, dice: random.Random, german: bool) -> None:
+        self._dice, self._fill = dice, _Fill(dice, german)
+        self._titles = _GERMAN_TITLES if german else _ENGLISH_TITLES
+        sentences = _GERMAN_SENTENCES if german else _ENGLISH_SENTENCES
+        self._deck = dice.sample(sentences, len(sentences))
+
+    def title(self) -> str:
+        return self._dice.choice(self._titles).format_map(self._fill)
+
+    def paragraph(self) -> str:
+        """Return 40 to 80 words; no sentence stands twice in an article."""
+        sentences: list[str] = []
+        words = 0
+        while words < 40 or (words < 50 and self._dice.random() < 0.4):
+            sentence = self._deck.pop().format_map(self._fill)
+            sentences.append(sentence)
+            words += sentence.count(" ") + 1
+        return " ".join(sentences)
+
+
+# ---- what appears, and when ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One state of an article: when it appears (seconds after the start), and what it then says."""
+
+    offset: float
+    title: str
+    paragraphs: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.paragraphs)
+
+
+@dataclass
+class _Article:
+    """An entry of one feed and the page it links. `kind`: news, copy, dead, flaky, slow, silent, poison."""
+
+    number: int
+    host: str
+    path: str
+    feed: int
+    german: bool
+    versions: list[_Version]
+    kind: str = "news"
+    poison: str = ""
+    copies: list["_Article"] = field(default_factory=list)
+
+    def version_at(self, elapsed: float) -> Optional[_Version]:
+        """Return what the page says then; None before it appeared."""
+        return next((v for v in reversed(self.versions) if v.offset <= elapsed), None)
+
+
+@dataclass(frozen=True)
+class _Feed:
+    host: str
+    path: str
+    is_atom: bool
+    title: str
+
+
+class _Plan:
+    """The articles of all feeds: all that follows from the seed."""
+
+    def __init__(
+        self,
+        *,
+        items: int,
+        seconds: float,
+        sites: int,
+        feeds: int,
+        seed: Seed,
+        updated: float,
+        copied: float,
+        dead_links: int,
+        flaky_pages: int,
+        slow_page: bool,
+        dead_host: bool,
+        poison: Sequence[str],
+    ) -> None:
+        self._dice, self._seconds = random.Random(seed), seconds
+        hosts = [f"{_SITES[n % len(_SITES)]}{n // len(_SITES) or ''}.example" for n in range(min(sites, feeds))]
+        self.feeds = [
+            _Feed(hosts[n % len(hosts)], f"/feeds/{n}.xml", n % 2 == 1, f"Desk {n} of {hosts[n % len(hosts)]}")
+            for n in range(feeds)
+        ]
+        self.articles: list[_Article] = []
+        self._ordinary = feeds
+        self._write_items(items, updated, copied)
+        plain = [a for a in self.articles if a.kind == "news" and len(a.versions) == 1 and not a.copies]
+        for article in self._dice.sample(plain, min(flaky_pages, len(plain))):
+            article.kind = "flaky"
+        for _ in range(dead_links):
+            self._new(self._dice.uniform(0, seconds), self._dice.randrange(feeds), kind="dead")
+        if slow_page:
+            self._new(0.1 * seconds, self._own_feed(SLOW_HOST), kind="slow")
+        if dead_host:
+            self._own_feed(SILENT_HOST)
+            self._new(0.1 * seconds, self._own_feed(POINTING_HOST), kind="silent", host=SILENT_HOST)
+        if poison:
+            feed = self._own_feed(POISON_HOST)
+            for n, kind in enumerate(poison):
+                self._new((n + 1) / (len(poison) + 1) * 0.5 * seconds, feed, kind="poison").poison = kind
+
+    def _own_feed(self, host: str) -> int:
+        self.feeds.append(_Feed(host, "/feeds/own.xml", False, f"All of {host}"))
+        return len(self.feeds) - 1
+
+    def _write_items(self, items: int, updated: float, copied: float) -> None:
+        updates, copies = round(items * updated), round(items * copied)
+        kinds = ["update"] * updates + ["copy"] * copies + ["new"] * (items - updates - copies)
+        self._dice.shuffle(kinds)
+        plain: list[_Article] = []  # what may yet be updated or copied
+        copied_once: list[_Article] = []
+        late: list[str] = []
+        for offset in self._moments(items):
+            kind = late.pop() if late and plain else kinds.pop()
+            if kind != "new" and not plain:
+                # Nothing there yet to be updated or copied: it comes later, in the place of a new one.
+                late.append(kind)
+                kinds.remove("new")
+                kind = "new"
+            if kind == "new":
+                plain.append(self._new(offset, self._dice.randrange(self._ordinary)))
+                continue
+            if kind == "copy" and copied_once and self._dice.random() < THIRD_SHARE:
+                article = copied_once.pop()
+                article.copies.append(self._copy(article, offset))
+                continue
+            place = self._dice.randrange(len(plain))
+            plain[place], plain[-1] = plain[-1], plain[place]
+            article = plain.pop()
+            if kind == "update":
+                article.versions.append(self._changed(article, offset))
+            else:
+                article.copies.append(self._copy(article, offset))
+                copied_once.append(article)
+
+    def _moments(self, items: int) -> list[float]:
+        bursts = [self._dice.uniform(0, self._seconds) for _ in range(1 + int(self._seconds / BURST_EVERY_SECONDS))]
+        draws = (
+            self._dice.choice(bursts) if self._dice.random() < BURST_SHARE else self._dice.uniform(0, self._seconds)
+            for _ in range(items)
+        )
+        return sorted(map(_exact, draws))
+
+    def _new(self, offset: float, feed: int, *, kind: str = "news", host: Optional[str] = None) -> _Article:
+        german = self._dice.random() < GERMAN_SHARE
+        writer = _Writer(self._dice, german)
+        title = writer.title()
+        paragraphs = tuple(writer.paragraph() for _ in range(self._dice.randint(3, 6)))
+        return self._add(_Version(_exact(offset), title, paragraphs), feed, german, kind, host or self.feeds[feed].host)
+
+    def _changed(self, article: _Article, offset: float) -> _Version:
+        """Return the article with another headline, one paragraph rewritten and one more at the end."""
+        writer = _Writer(self._dice, article.german)
+        paragraphs = list(article.versions[-1].paragraphs)
+        paragraphs[self._dice.randrange(len(paragraphs))] = writer.paragraph()
+        return _Version(offset, writer.title(), (*paragraphs, writer.paragraph()))
+
+    def _copy(self, article: _Article, offset: float) -> _Article:
+        others = [n for n in range(self._ordinary) if self.feeds[n].host != article.host]
+        feed = self._dice.choice(others)
+        first = article.versions[0]
+        version = _Version(offset, first.title, first.paragraphs)
+        return self._add(version, feed, article.german, "copy", self.feeds[feed].host)
+
+    def _add(self, version: _Version, feed: int, german: bool, kind: str, host: str) -> _Article:
+        number = len(self.articles)
+        slug = "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in version.title.lower()).split())
+        article = _Article(number, host, f"/news/{slug[:60].strip('-')}-{number}", feed, german, [version], kind)
+        self.articles.append(article)
+        return article
+
+
+def _exact(offset: float) -> float:
+    """Return `offset` cut to what can be added to a time of day without rounding, so that moments compare as meant."""
+    return math.floor(offset * 1024) / 1024
+
+
+# ---- the truth ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the lake must hold when all items have appeared and the worker is through.
+
+    Attributes:
+        articles: texts by article_id, in the order of their appearance; the last must be there.
+        appeared: by article_id the moment each text became visible, in seconds after the start.
+        urls: addresses by article_id.
+        copy_groups: article_ids with the same text, of which exactly one is the canonical.
+        dead: addresses that answer 404.
+        flaky: article_ids whose page answered 503 once: missing while a transient dead letter is on record.
+        slow: article_ids that may be missing: their page takes as long as it takes.
+        silent: addresses on a host that never answers: no article, and a dead letter or none.
+        poison: addresses of pages that misbehave, and the reason of the dead letter that must come of each.
+        started_at: time of day of the start; None when nothing has started.
+    """
+
+    articles: Mapping[str, Sequence[str]]
+    appeared: Mapping[str, Sequence[float]]
+    urls: Mapping[str, str]
+    copy_groups: Sequence[Sequence[str]]
+    dead: Sequence[str] = ()
+    flaky: Sequence[str] = ()
+    slow: Sequence[str] = ()
+    silent: Sequence[str] = ()
+    poison: Mapping[str, str] = field(default_factory=dict)
+    started_at: Optional[float] = None
+
+    def to_json(self) -> str:
+        """Return it as a JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> "Truth":
+        """Return what `to_json` wrote."""
+        return Truth(**json.loads(text))
+
+
+class HasTruth(Protocol):
+    """A `Trickle` or `TrickleProcess`."""
+
+    def expected(self) -> Truth:
+        """Return the truth."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request: when it came (time of day), for what, and the status of its answer; 0 where none was sent."""
+
+    at: float
+    host: str
+    path: str
+    status: int
+
+
+# ---- the server ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _FeedBody:
+    body: bytes
+    etag: str
+    changed_at: float
+
+
+_Answer = tuple[int, bytes, Mapping[str, str]]
+
+
+class Trickle:
+    """The server; see the module's docstring. Listens from ``with`` on, with empty feeds; `start` lets items appear.
+
+    Args:
+        items: how many items appear, updates and copies included; dead links and special pages come on top.
+        seconds: in which time they do.
+        sites: hosts of the ordinary feeds, at most as many as there are feeds.
+        feeds: ordinary feeds; each item appears in one of them.
+        seed: decides texts, moments and places.
+        clock: the time of day in seconds.
+        port: on 127.0.0.1; 0 takes a free one.
+        updated: share of the items that are updates of an article.
+        copied: share of the items that are copies of an article on another site.
+        dead_links: further entries whose page answers 404.
+        flaky_pages: articles whose page answers 503 to the first request.
+        listed: how many entries a feed lists, the newest; None for all.
+        slow_page_seconds: with it there is a feed of its own with one page that takes so long.
+        dead_host: adds a host that accepts connections and never answers: a feed there, and a page there that the
+            feed of a living host links.
+        poison: kinds of `tests.poison_work.POISONS`; a feed of its own has a page of each.
+
+    Attributes:
+        feeds: addresses of the feeds, the ordinary ones first.
+        hosts: the names to pin to 127.0.0.1.
+        allow_hosts: the same as values for ``--allow-host``.
+        port: the port in use.
+        started_at: time of day of the start; None before.
+        begun: is set by the start.
+
+    Raises:
+        ValueError: the arguments contradict each other.
+        OSError: the port is taken (from ``with``).
+    """
+
+    def __init__(
+        self,
+        items: int = 1000,
+        seconds: float = 60.0,
+        sites: int = 6,
+        feeds: int = 12,
+        *,
+        seed: Seed = 0,
+        clock: Callable[[], float] = time.time,
+        port: int = 0,
+        updated: float = 0.1,
+        copied: float = 0.1,
+        dead_links: int = 5,
+        flaky_pages: int = 3,
+        listed: Optional[int] = None,
+        slow_page_seconds: Optional[float] = None,
+        dead_host: bool = False,
+        poison: Sequence[str] = (),
+    ) -> None:
+        if min(items, sites, feeds) < 1 or seconds < 0 or updated < 0 or copied < 0:
+            raise ValueError(f"out of range: {items=} {seconds=} {sites=} {feeds=} {updated=} {copied=}")
+        if round(items * updated) + round(items * copied) > items // 2:
+            raise ValueError(f"at most half of the items can be updates and copies, not {updated} + {copied}")
+        if round(items * copied) and min(sites, feeds) < 2:
+            raise ValueError("copies need two sites with a feed each")
+        if unknown := set(poison) - set(POISONS):
+            raise ValueError(f"no poison is called {sorted(unknown)[0]!r}; there are {', '.join(POISONS)}")
+        self._plan = _Plan(
+            items=items,
+            seconds=seconds,
+            sites=sites,
+            feeds=feeds,
+            seed=seed,
+            updated=updated,
+            copied=copied,
+            dead_links=dead_links,
+            flaky_pages=flaky_pages,
+            slow_page=slow_page_seconds is not None,
+            dead_host=dead_host,
+            poison=poison,
+        )
+        self.seconds, self.port = seconds, port
+        self.started_at: Optional[float] = None
+        self.begun = threading.Event()
+        self._clock, self._listed, self._slow_seconds = clock, listed, slow_page_seconds or 0.0
+        self._log: list[Request] = []
+        self._asked: set[int] = set()
+        self._pages = {(a.host, a.path): a for a in self._plan.articles}
+        self._feeds = {(f.host, f.path): n for n, f in enumerate(self._plan.feeds)}
+        self._events: list[list[tuple[float, _Article, _Version]]] = [[] for _ in self._plan.feeds]
+        for article in self._plan.articles:
+            self._events[article.feed] += [(version.offset, article, version) for version in article.versions]
+        for events in self._events:
+            events.sort(key=lambda event: (event[0], event[1].number))
+        self._moments = [[offset for offset, _, _ in events] for events in self._events]
+        self._bodies: dict[int, tuple[int, _FeedBody]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="trickle", daemon=True)
+        self._runner: Optional[web.ServerRunner] = None
+
+    # ---- for tests -----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> "Trickle":
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def start(self) -> float:
+        """Let the items begin to appear; return the time of day. A second call changes nothing."""
+        if self.started_at is None:
+            self.started_at = self._clock()
+            self.begun.set()
+        return self.started_at
+
+    @property
+    def feeds(self) -> Sequence[str]:
+        return [self._url(feed.host, feed.path) for feed in self._plan.feeds]
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        return sorted({host for host, _ in [*self._feeds, *self._pages]})
+
+    @property
+    def allow_hosts(self) -> Sequence[str]:
+        return [f"{host}=127.0.0.1/32" for host in self.hosts]
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        """All requests so far, in the order of arrival."""
+        return list(self._log)
+
+    @property
+    def appeared_at(self) -> Mapping[str, Sequence[float]]:
+        """By address the time of day at which each version appears (or will); empty before the start."""
+        started = self.started_at
+        if started is None:
+            return {}
+        return {self._url(a.host, a.path): [started + v.offset for v in a.versions] for a in self._plan.articles}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all items have appeared."""
+        return self.started_at is not None and self._clock() >= self.started_at + self.seconds
+
+    def wait_finished(self, deadline_seconds: float) -> None:
+        """Return when all items have appeared; TimeoutError if they have not by then."""
+        _wait(lambda: self.finished, deadline_seconds, "not all items have appeared")
+
+    def expected(self) -> Truth:
+        """Return what the lake must hold in the end."""
+        plan = self._plan
+        ids = {a.number: article_id_of(article_url(self._url(a.host, a.path), None)) for a in plan.articles}
+        real = [a for a in plan.articles if a.kind in ("news", "copy", "flaky", "slow")]
+        of_kind: dict[str, list[_Article]] = defaultdict(list)
+        for article in plan.articles:
+            of_kind[article.kind].append(article)
+        return Truth(
+            articles={ids[a.number]: [v.text for v in a.versions] for a in real},
+            appeared={ids[a.number]: [v.offset for v in a.versions] for a in real},
+            urls={ids[a.number]: self._url(a.host, a.path) for a in real},
+            copy_groups=[[ids[m.number] for m in (a, *a.copies)] for a in real if a.copies],
+            dead=[self._url(a.host, a.path) for a in of_kind["dead"]],
+            flaky=[ids[a.number] for a in of_kind["flaky"]],
+            slow=[ids[a.number] for a in of_kind["slow"]],
+            silent=[self._url(a.host, a.path) for a in of_kind["silent"]],
+            poison={self._url(a.host, a.path): POISONS[a.poison] for a in of_kind["poison"]},
+            started_at=self.started_at,
+        )
+
+    # ---- serving -------------------------------------------------------------------------------------------------
+
+    def _url(self, host: str, path: str) -> str:
+        return f"http://{host}:{self.port}{path}"
+
+    async def _open(self) -> None:
+        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=512)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def _close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        host, path = request.host.partition(":")[0], request.path
+        at = self._clock()
+        if host in _CONTROL_HOSTS and path.startswith("/-/"):
+            return web.Response(text=self._control(path[3:]), content_type="application/json")
+        if host == SILENT_HOST:
+            self._log.append(Request(at, host, path, 0))
+            await asyncio.Event().wait()
+        if host == SLOW_HOST and (host, path) in self._pages:
+            await asyncio.sleep(self._slow_seconds)
+        status, body, headers = self._look_up(host, path, request.headers, self._clock())
+        self._log.append(Request(at, host, path, status))
+        return web.Response(status=status, body=body, headers=headers)
+
+    def _control(self, what: str) -> str:
+        if what == "start":
+            return json.dumps(self.start())
+        if what == "requests":
+            return json.dumps([asdict(request) for request in self._log])
+        return self.expected().to_json()
+
+    def _look_up(self, host: str, path: str, asked: Mapping[str, str], now: float) -> _Answer:
+        elapsed = now - self.started_at if self.started_at is not None else -1.0
+        feed = self._feeds.get((host, path))
+        if feed is not None:
+            return self._feed_answer(feed, asked, elapsed, now)
+        article = self._pages.get((host, path))
+        version = article.version_at(elapsed) if article is not None else None
+        html = {"Content-Type": "text/html; charset=utf-8"}
+        if article is None or version is None or article.kind == "dead":
+            return 404, b"<!DOCTYPE html><title>404</title><h1>Nothing here</h1>", html
+        if article.kind == "flaky" and article.number not in self._asked:
+            self._asked.add(article.number)
+            return 503, b"<!DOCTYPE html><title>503</title><h1>Try again</h1>", html
+        return 200, self._page(article, version), html
+
+    def _feed_answer(self, feed: int, asked: Mapping[str, str], elapsed: float, now: float) -> _Answer:
+        held = self._feed_body(feed, bisect_right(self._moments[feed], elapsed))
+        headers = {"ETag": held.etag}
+        last_modified = math.floor(held.changed_at)
+        if math.floor(now) > last_modified:  # else more may appear in the second that it names
+            headers["Last-Modified"] = formatdate(last_modified, usegmt=True)
+        if _is_unchanged(asked, held.etag, last_modified):
+            return 304, b"", headers
+        kind = "atom" if self._plan.feeds[feed].is_atom else "rss"
+        return 200, held.body, {**headers, "Content-Type": f"application/{kind}+xml; charset=utf-8"}
+
+    def _feed_body(self, feed: int, visible: int) -> _FeedBody:
+        """Return the feed with its first `visible` events; rendered once for each of them."""
+        known = self._bodies.get(feed)
+        if known is not None and known[0] == visible:
+            return known[1]
+        listed: dict[int, tuple[_Article, _Version]] = {}
+        for _, article, version in self._events[feed][:visible]:
+            listed.pop(article.number, None)
+            listed[article.number] = (article, version)
+        newest = list(reversed(listed.values()))[: self._listed]
+        started = self.started_at or 0.0
+        changed_at = started + self._moments[feed][visible - 1] if visible else started
+        render = _render_atom if self._plan.feeds[feed].is_atom else _render_rss
+        body = render(self._plan.feeds[feed], [self._entry(a, v) for a, v in newest], changed_at).encode()
+        made = _FeedBody(body, f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"', changed_at)
+        self._bodies[feed] = (visible, made)
+        return made
+
+    def _entry(self, article: _Article, version: _Version) -> "_Entry":
+        started = self.started_at or 0.0
+        summary = version.paragraphs[0]
+        if len(summary) > MOST_SUMMARY_CHARS:
+            summary = summary[:MOST_SUMMARY_CHARS].rpartition(" ")[0] + " …"
+        return _Entry(
+            guid=f"tag:{article.host},2026:{article.number}",
+            url=self._url(article.host, article.path),
+            title=version.title,
+            summary=summary,
+            published=started + article.versions[0].offset,
+            updated=started + version.offset,
+        )
+
+    def _page(self, article: _Article, version: _Version) -> bytes:
+        return _render_page(article, version, self._url(article.host, article.path), self.started_at or 0.0)
+
+
+def _is_unchanged(asked: Mapping[str, str], etag: str, last_modified: int) -> bool:
+    """Return whether a 304 is due; If-None-Match goes before the date. Source: RFC 9110, 13.2.2."""
+    known = asked.get("If-None-Match")
+    if known is not None:
+        return known.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    try:
+        since = parsedate_to_datetime(asked.get("If-Modified-Since", ""))
+    except (TypeError, ValueError):
+        return False
+    return last_modified <= since.timestamp()
+
+
+# ---- rendering ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Entry:
+    guid: str
+    url: str
+    title: str
+    summary: str
+    published: float
+    updated: float
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _render_rss(feed: _Feed, entries: Iterable[_Entry], changed_at: float) -> str:
+    items = "".join(
+        f'<item><guid isPermaLink="false">{escape(e.guid)}</guid><title>{escape(e.title)}</title>'
+        f"<link>{escape(e.url)}</link><description>{escape(e.summary)}</description>"
+        f"<pubDate>{formatdate(e.published, usegmt=True)}</pubDate>"
+        f"<dcterms:modified>{_iso(e.updated)}</dcterms:modified></item>\n"
+        for e in entries
+    )
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<rss version="2.0" xmlns:dcterms="http://purl.org/dc/terms/"><channel>'
+        f"<title>{escape(feed.title)}</title><link>http://{feed.host}/</link><description>News</description>"
+        f"<lastBuildDate>{formatdate(changed_at, usegmt=True)}</lastBuildDate>\n{items}</channel></rss>\n"
+    )
+
+
+def _render_atom(feed: _Feed, entries: Iterable[_Entry], changed_at: float) -> str:
+    items = "".join(
+        f'<entry><id>{escape(e.guid)}</id><title>{escape(e.title)}</title><link href="{escape(e.url)}"/>'
+        f"<published>{_iso(e.published)}</published><updated>{_iso(e.updated)}</updated>"
+        f"<summary>{escape(e.summary)}</summary></entry>\n"
+        for e in entries
+    )
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">'
+        f"<id>tag:{feed.host},2026:{feed.path}</id><title>{escape(feed.title)}</title>"
+        f"<updated>{_iso(changed_at)}</updated>\n{items}</feed>\n"
+    )
+
+
+# Four ways to build a page: what stands around the story, and how a paragraph is written.
+_WRAPPERS = (
+    (
+        '<header><a href="/">{site}</a><nav><ul><li><a href="/home">Home</a></li><li><a href="/world">World</a></li>'
+        '</ul></nav></header><main><article><h1>{title}</h1><time datetime="{iso}"></time>{body}</article></main>'
+        '<aside><ul><li><a href="/a-1">Harbour</a></li><li><a href="/a-2">Schools</a></li></ul></aside>'
+        "<footer><p>{site}</p></footer>",
+        "<p>{}</p>",
+    ),
+    (
+        '<div id="top"><div class="menu"><a href="/">Start</a> <a href="/sport">Sport</a></div></div>'
+        '<div class="content"><h1 class="headline">{title}</h1><div class="article-body">{body}</div></div>'
+        '<div class="footer"><a href="/imprint">Imprint</a> <a href="/privacy">Privacy</a></div>',
+        '<p class="text">{}</p>',
+    ),
+    (
+        '<nav><a href="/">{site}</a></nav><section class="story"><h2>{title}</h2><div itemprop="articleBody">{body}'
+        '</div></section><nav class="more"><a href="/n-1">Ferries</a><a href="/n-2">Council</a></nav>',
+        "<div><p>{}</p></div>",
+    ),
+    (
+        '<table><tr><td><a href="/">{site}</a></td><td><a href="/archive">Archive</a></td></tr></table>'
+        '<main role="main"><h1>{title}</h1><article class="post"><div class="entry-content">{body}</div></article></main>',
+        "<p>{}</p>\n",
+    ),
+)
+
+
+def _render_page(article: _Article, version: _Version, url: str, started: float) -> bytes:
+    around, paragraph = _WRAPPERS[sum(article.host.encode()) % len(_WRAPPERS)]
+    body = "".join(paragraph.format(escape(line, quote=False)) for line in version.paragraphs)
+    title, iso = escape(version.title), _iso(started + article.versions[0].offset)
+    page = around.format(site=article.host, title=title, iso=iso, body=body)
+    mark = poison_mark(article.poison) if article.poison else ""
+    return (
+        f'<!DOCTYPE html><html lang="{"de" if article.german else "en"}"><head><meta charset="utf-8">'
+        f'<title>{title}</title><link rel="canonical" href="{url}"><meta property="og:title" content="{title}">'
+        f'<meta property="article:published_time" content="{iso}">'
+        f'<meta property="article:modified_time" content="{_iso(started + version.offset)}">{mark}</head>'
+        f"<body>{page}</body></html>"
+    ).encode()
+
+
+# ---- comparing ----------------------------------------------------------------------------------------------------
+
+
+def compare(lake_uri: str, truth: Union[Truth, HasTruth], *, complete: bool = True) -> list[str]:
+    """Return a line for each difference between a lake that nobody is writing to and the truth; empty when right.
+
+    Args:
+        lake_uri: a local folder; it is read anew, whatever this process has open.
+        truth: a `Truth`, or the server that has one.
+        complete: False for a worker that was stopped on its way: what is missing is then no difference.
+    """
+    held = truth if isinstance(truth, Truth) else truth.expected()
+    lake = _read_anew(lake_uri)
+    columns = ["article_id", "revision", "url", "text", "duplicate_of"]
+    rows = lake.read(ARTICLES, columns).to_pylist()
+    columns = ["entry_id", "stage", "attempt", "url", "disposition", "reason", "message", "permanent", "article_id"]
+    letters = lake.read(DEAD_LETTERS, columns).to_pylist()
+    return [
+        *_doubled_keys(lake),
+        *_wrong_articles(held, rows, letters, complete),
+        *_wrong_copies(held, rows),
+        *_wrong_letters(held, letters, complete),
+        *check_books(lake),
+    ]
+
+
+def _read_anew(lake_uri: str) -> Lake:
+    lake = Lake(Path(lake_uri.removeprefix("file://")).absolute())
+    lake.refresh()
+    return lake
+
+
+def _doubled_keys(lake: Lake) -> Iterator[str]:
+    tables: Sequence[TableSchema] = (ARTICLES, DEAD_LETTERS, POLLS)
+    for table in tables:
+        keys = Counter(tuple(row.values()) for row in lake.read(table, list(table.key)).to_pylist())
+        for key, count in sorted(keys.items()):
+            if count > 1:
+                yield f"{table.name}: {', '.join(map(str, key))} is there {count} times"
+
+
+def _wrong_articles(
+    truth: Truth, rows: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]], complete: bool
+) -> Iterator[str]:
+    texts_of: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in rows:
+        texts_of[row["article_id"]][row["revision"]].add(row["text"])
+        if row["article_id"] not in truth.articles:
+            yield f"article {row['article_id']} ({row['url']}) is there, but is no article"
+    failed: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for letter in letters:
+        if letter["disposition"] == "dead_lettered":
+            failed[letter["url"]].append(letter)
+    for article_id, texts in truth.articles.items():
+        name = f"article {article_id} ({truth.urls[article_id]})"
+        if article_id in texts_of:
+            yield from _wrong_revisions(name, texts, texts_of[article_id], complete)
+            continue
+        why = failed[truth.urls[article_id]]
+        waits = article_id in truth.flaky and any(not letter["permanent"] for letter in why)
+        if complete and not waits and article_id not in truth.slow:
+            reasons = ", ".join(sorted({str(letter["reason"]) for letter in why}))
+            yield f"{name} is missing" + (f"; dead letters of it say {reasons}" if reasons else "")
+
+
+def _wrong_revisions(name: str, texts: Sequence[str], found: Mapping[int, set[str]], complete: bool) -> Iterator[str]:
+    if sorted(found) != list(range(1, len(found) + 1)):
+        yield f"{name} has revisions {sorted(found)}"
+    places = []
+    for revision, held in sorted(found.items()):
+        for text in sorted(held):
+            if text in texts:
+                places.append(list(texts).index(text))
+            else:
+                yield f"{name} revision {revision} has a wrong text: {text[:60]!r}…"
+    if places != sorted(places):
+        yield f"{name} has its texts in the wrong order: {[place + 1 for place in places]}"
+    if len(places) > len(set(places)):
+        yield f"{name} has one text in several revisions: {[place + 1 for place in places]}"
+    if complete and places and len(texts) - 1 not in places:
+        yield f"{name} has text {max(places) + 1} of {len(texts)} as its last"
+
+
+def _wrong_copies(truth: Truth, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    group_of = {article_id: set(group) for group in truth.copy_groups for article_id in group}
+    named = {row["article_id"]: row["duplicate_of"] for row in sorted(rows, key=lambda row: row["revision"])}
+    for row in rows:
+        article_id, original = row["article_id"], row["duplicate_of"]
+        if original is None:
+            continue
+        name = f"article {article_id} ({row['url']})"
+        if article_id == original:
+            yield f"{name} is marked as a copy of itself"
+        elif original not in group_of.get(article_id, set()):
+            yield f"{name} is marked as a copy of {original}, which has another text"
+        elif original not in named:
+            yield f"{name} is marked as a copy of {original}, which is not there"
+        elif named[original] is not None:
+            yield f"{name} is marked as a copy of {original}, which is itself a copy"
+    for group in truth.copy_groups:
+        there = [article_id for article_id in group if article_id in named]
+        canonical = [article_id for article_id in there if named[article_id] is None]
+        if there and len(canonical) != 1:
+            yield f"copies {', '.join(group)}: {len(canonical)} of them are no copy, not one"
+
+
+def _wrong_letters(truth: Truth, letters: Sequence[Mapping[str, Any]], complete: bool) -> Iterator[str]:
+    wanted = {**dict.fromkeys(truth.dead, "http_404"), **truth.poison}
+    articles = set(truth.urls.values())
+    slow = {truth.urls[article_id] for article_id in truth.slow}
+    permanent: Counter[str] = Counter()
+    for letter in letters:
+        url, reason = letter["url"], letter["reason"]
+        name = f"dead letter of {url}"
+        if letter["disposition"] != "dead_lettered":
+            if len(truth.articles.get(letter["article_id"], ())) < 2:
+                yield f"{name} says {letter['disposition']} of an article that never changed"
+            continue
+        permanent[url] += bool(letter["permanent"])
+        if not reason:
+            yield f"{name} has no reason"
+        elif reason == "bug" and wanted.get(url) != "bug":
+            yield f"{name} has the reason bug: {letter['message']}"
+        elif url in wanted:
+            if letter["permanent"] and reason != wanted[url]:
+                yield f"{name} has the reason {reason}, not {wanted[url]}"
+        elif url not in articles and url not in truth.silent:
+            yield f"{name} ({reason}), which no feed lists"
+        elif letter["permanent"] and url in articles - slow:
+            yield f"{name} ({reason}) gives up an article for good"
+    for url, reason in wanted.items():
+        if permanent[url] > 1:
+            yield f"dead letter of {url} is on record {permanent[url]} times"
+        if complete and not permanent[url]:
+            yield f"{url} is not on record as {reason}"
+
+
+# ---- freshness ----------------------------------------------------------------------------------------------------
+
+
+def freshness(lake_uri: str, truth: Union[Truth, HasTruth]) -> list[float]:
+    """Return the seconds from the appearance of each text in the lake to its commit, ascending.
+
+    A text that was replaced before it was seen has no row and does not count; nor do pages that are slow, or not
+    served at first, by design. Repeated rows and wrong texts are `compare`'s business.
+
+    Raises:
+        ValueError: nothing has started yet.
+    """
+    held = truth if isinstance(truth, Truth) else truth.expected()
+    if held.started_at is None:
+        raise ValueError("nothing has appeared yet: the trickle was never started")
+    beside = {*held.slow, *held.flaky}
+    found = []
+    for row in _read_anew(lake_uri).read(ARTICLES, ["article_id", "text", "committed_at"]).to_pylist():
+        texts = list(held.articles.get(row["article_id"], ()))
+        if row["text"] in texts and row["article_id"] not in beside:
+            appeared = held.started_at + held.appeared[row["article_id"]][texts.index(row["text"])]
+            found.append(row["committed_at"].timestamp() - appeared)
+    return sorted(found)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest of `values` that at least `share` (0..1) of them do not exceed.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("no values: nothing was committed")
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+# ---- in a process of its own --------------------------------------------------------------------------------------
+
+
+class TrickleProcess:
+    """A `Trickle` in a process of its own; it ends with this object, and with this process, however that ends.
+
+    Args:
+        **settings: as for `Trickle`, but for the clock.
+
+    Attributes:
+        pid: of the process.
+        feeds, hosts, allow_hosts, port, seconds, started_at: as those of `Trickle`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._command = [sys.executable, "-m", "tests.trickle", "--until-eof", "--settings", json.dumps(settings)]
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self.started_at: Optional[float] = None
+
+    def __enter__(self) -> "TrickleProcess":
+        self._process = process = subprocess.Popen(
+            self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            self.__exit__()
+            raise RuntimeError(f"the trickle ended with status {process.returncode} before it listened")
+        told = json.loads(line)
+        self.pid = process.pid
+        self.feeds: Sequence[str] = told["feeds"]
+        self.hosts: Sequence[str] = told["hosts"]
+        self.allow_hosts: Sequence[str] = told["allow_hosts"]
+        self.port, self.seconds = int(told["port"]), float(told["seconds"])
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def start(self) -> float:
+        """As `Trickle.start`."""
+        started = float(json.loads(self._ask("start")))
+        self.started_at = started
+        return started
+
+    @property
+    def requests(self) -> Sequence[Request]:
+        """As `Trickle.requests`."""
+        return [Request(**request) for request in json.loads(self._ask("requests"))]
+
+    @property
+    def appeared_at(self) -> Mapping[str, Sequence[float]]:
+        """As `Trickle.appeared_at`, but for articles only."""
+        truth = self.expected()
+        if truth.started_at is None:
+            return {}
+        return {truth.urls[i]: [truth.started_at + offset for offset in held] for i, held in truth.appeared.items()}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all items have appeared."""
+        return self.started_at is not None and time.time() >= self.started_at + self.seconds
+
+    def wait_finished(self, deadline_seconds: float) -> None:
+        """Return when all items have appeared; TimeoutError if they have not by then."""
+        _wait(lambda: self.finished, deadline_seconds, "not all items have appeared")
+
+    def expected(self) -> Truth:
+        """As `Trickle.expected`."""
+        return Truth.from_json(self._ask("truth"))
+
+    def _ask(self, what: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/{what}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+
+def _wait(condition: Callable[[], bool], deadline_seconds: float, complaint: str) -> None:
+    end = time.monotonic() + deadline_seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{complaint} within {deadline_seconds:g} s")
+        time.sleep(0.02)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until Ctrl-C, or until the standard input ends; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.trickle", description="News that appear over time.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--items", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--sites", type=int, default=6)
+    parser.add_argument("--feeds", type=int, default=12)
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--slow-page-seconds", type=float)
+    parser.add_argument("--dead-host", action="store_true")
+    parser.add_argument("--poison", default="", help=f"kinds, separated by commas: {','.join(POISONS)}")
+    parser.add_argument("--truth", type=Path, help="write the truth to this file when the items begin to appear")
+    parser.add_argument("--wait", action="store_true", help="start at GET /-/start, not at once")
+    parser.add_argument("--settings", type=json.loads, help="all arguments of Trickle as JSON; implies --wait")
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
+    given = parser.parse_args(arguments)
+    settings = given.settings
+    if settings is None:
+        names = ("port", "items", "seconds", "sites", "feeds", "seed", "slow_page_seconds", "dead_host")
+        settings = {name: getattr(given, name) for name in names}
+        settings["poison"] = [kind for kind in given.poison.split(",") if kind]
+    with Trickle(**settings) as trickle, contextlib.suppress(KeyboardInterrupt):
+        if given.settings is None and not given.wait:
+            trickle.start()
+        told = {name: getattr(trickle, name) for name in ("port", "seconds", "feeds", "hosts", "allow_hosts")}
+        told.update(started_at=trickle.started_at, truth=str(given.truth) if given.truth else None)
+        if given.truth and trickle.started_at is not None:
+            _write_truth(trickle, given.truth)
+        elif given.truth:
+            threading.Thread(target=_write_truth, args=(trickle, given.truth), daemon=True).start()
+        print(json.dumps(told), flush=True)
+        if given.until_eof:
+            sys.stdin.read()
+        else:
+            threading.Event().wait()
+    return 0
+
+
+def _write_truth(trickle: Trickle, file: Path) -> None:
+    trickle.begun.wait()
+    unfinished = file.with_name(f"{file.name}.part")
+    unfinished.write_text(trickle.expected().to_json(), "utf-8")
+    unfinished.replace(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
