@@ -8,7 +8,7 @@ FLINK_JAR := $(ENGINES)/flink-job-server.jar
 FLINK_LIBS := $(ENGINES)/flink-libs
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock check format test eval bench-quick bench docs demo prism flink-jar engines clean
+.PHONY: help install lock check format test eval test-engines bench-quick bench docs demo deploy-tools prism flink-jar engines clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(STAMP) ## all tests but the evals and benchmarks
-	$(BIN)/pytest -m "not eval and not bench"
+test: $(STAMP) ## all tests but those of the engines, the evals and the benchmarks
+	$(BIN)/pytest -m "not eval and not bench and not engines"
+
+test-engines: $(STAMP) ## the streaming worker on Prism and on a Flink cluster (needs `make engines`)
+	$(BIN)/pytest -m "engines and not bench" -s
 
 eval: $(STAMP) ## quality on the open data, against floors that only rise
 	$(BIN)/pytest -m eval -s
@@ -77,6 +80,14 @@ $(FLINK_LIBS)/.installed: deploy/flink/requirements.txt | $(STAMP)
 	@rm -rf $(FLINK_LIBS)
 	@echo "fetching Flink's jars (230 MB)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation --no-compile --target $(FLINK_LIBS) -r deploy/flink/requirements.txt
+	@touch $@
+
+deploy-tools: $(ENGINES)/.deploy-tools ## what checks deploy/ (promtool from Debian's packages)
+
+$(ENGINES)/.deploy-tools: deploy/checks/requirements.lock | $(STAMP)
+	@mkdir -p $(ENGINES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/checks/requirements.lock
+	@command -v promtool > /dev/null || ( cd $(ENGINES) && apt-get download --quiet=2 prometheus && dpkg -x prometheus_*.deb prometheus && mv prometheus/usr/bin/promtool . && rm -r prometheus prometheus_*.deb )
 	@touch $@
 
 clean: ## remove the environment, the engines and caches

@@ -102,9 +102,9 @@ def _prism(settings: StreamConfig) -> Iterator[Engine]:
     process = subprocess.Popen(  # noqa: S603 - our own program
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    last_words, reader = _forward(process)
     try:
-        last_words = _forward(process)
-        _wait_for_port(process, port, last_words)
+        _wait_for_port(process, port, last_words, reader)
         options = _options(
             settings, "--runner=PrismRunner", f"--job_endpoint=127.0.0.1:{port}", "--environment_type=LOOPBACK"
         )
@@ -116,6 +116,7 @@ def _prism(settings: StreamConfig) -> Iterator[Engine]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        reader.join(1)
 
 
 def prism_program(named: Optional[str] = None) -> Path:
@@ -146,24 +147,29 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _forward(process: "subprocess.Popen[str]") -> Sequence[str]:
-    """Log what Prism says, and return its last lines (filled as they come)."""
+def _forward(process: "subprocess.Popen[str]") -> tuple[Sequence[str], threading.Thread]:
+    """Log what Prism says; return its last lines (filled as they come), and who reads them until it ends."""
     last_words: collections.deque[str] = collections.deque(maxlen=20)
 
     def read(lines: IO[str]) -> None:
-        for line in lines:
-            last_words.append(line.rstrip())
-            _log.info("prism: %s", line.rstrip())
+        with lines:
+            for line in lines:
+                last_words.append(line.rstrip())
+                _log.info("prism: %s", line.rstrip())
 
     assert process.stdout is not None
-    threading.Thread(target=read, args=(process.stdout,), name="newsbeam-prism", daemon=True).start()
-    return last_words
+    reader = threading.Thread(target=read, args=(process.stdout,), name="newsbeam-prism", daemon=True)
+    reader.start()
+    return last_words, reader
 
 
-def _wait_for_port(process: "subprocess.Popen[str]", port: int, last_words: Sequence[str]) -> None:
+def _wait_for_port(
+    process: "subprocess.Popen[str]", port: int, last_words: Sequence[str], reader: threading.Thread
+) -> None:
     until = time.monotonic() + PRISM_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
+            reader.join(1)
             raise EngineFailedError(
                 f"Prism ended with status {process.returncode}: {' | '.join(last_words)[-500:]}", reason="engine_ended"
             )

@@ -392,7 +392,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 def interval(text: str) -> float:
     """Return the seconds of a time such as 10s, 5m, 1h, 1d or 2.5, or say that it is none (an argparse type)."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?", text.strip())
     value = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
     if not 0.1 <= value <= 30 * 86_400:
         raise argparse.ArgumentTypeError(f"{text} is not a time between 100ms and 30d, such as 10s, 5m or 1h")

@@ -30,6 +30,7 @@ from pipelines.attend_worker import START_SECONDS, Attend, set_up_process, silen
 from pipelines.engines import Engine, open_engine
 from pipelines.ingest import clean
 from pipelines.options import Config, FeedList, StreamConfig
+from pipelines.status_server import parse_address
 from transforms.acquire_on_ticks import AcquireOnTicks, service_of
 from transforms.commit_on_bundles import CommitOnBundles, commit_service_of
 from transforms.dead_letters import NAMESPACE
@@ -100,6 +101,8 @@ def stream(
         UsageError: the engine cannot be started as asked for.
         LakeError: the lake cannot be used at the start.
     """
+    if settings.status_address is not None:
+        parse_address(settings.status_address)  # before anything is started
     open_lake(config.lake)
     stop = threading.Event()
 

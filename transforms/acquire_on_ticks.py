@@ -114,6 +114,10 @@ class AcquisitionService:
         self.is_winding_down = True
         self._acquirer.wind_down()
 
+    def close(self) -> None:
+        """Stop at once; what is under way is left, as when the process ends."""
+        self._acquirer.close()
+
     def tick(self, at: Timestamp, shard: int = 0, shards: int = 1) -> Iterator[Item]:
         """Start what is due among the feeds of a shard, and yield what is finished.
 
