@@ -8,7 +8,7 @@ FLINK_JAR := $(ENGINES)/flink-job-server.jar
 FLINK_LIBS := $(ENGINES)/flink-libs
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock check format test eval test-engines bench-quick bench docs demo deploy-tools prism flink-jar engines clean
+.PHONY: help install lock check format test eval test-engines bench-quick bench docs demo demo-stream deploy-tools prism flink-jar engines clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ docs: $(STAMP) ## write the generated pages in docs/
 
 demo: $(STAMP) ## run the whole job on the embedded sample newsroom, offline
 	$(BIN)/newsbeam demo
+
+demo-stream: prism ## run the streaming worker on the sample newsroom until Ctrl-C (needs Go, once)
+	$(BIN)/newsbeam demo --stream
 
 engines: prism flink-jar ## both streaming engines, into .engines
 

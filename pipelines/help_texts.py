@@ -2,8 +2,9 @@
 
 EXAMPLES = {
     "demo": """\
-example:
+examples:
   newsbeam demo --lake /tmp/newsroom
+  newsbeam demo --stream                              the streaming worker on Prism, until Ctrl-C
 """,
     "init": """\
 example:

@@ -29,9 +29,9 @@ from apache_beam.utils.timestamp import Timestamp
 from pipelines.attend_worker import START_SECONDS, Attend, set_up_process, silent_seconds
 from pipelines.engines import Engine, open_engine
 from pipelines.ingest import clean
-from pipelines.options import Config, FeedList, StreamConfig
+from pipelines.options import Config, StreamConfig
 from pipelines.status_server import parse_address
-from transforms.acquire_on_ticks import AcquireOnTicks, service_of
+from transforms.acquire_on_ticks import AcquireOnTicks, FeedSource, service_of
 from transforms.commit_on_bundles import CommitOnBundles, commit_service_of
 from transforms.dead_letters import NAMESPACE
 from transforms.errors import IngestError
@@ -46,7 +46,7 @@ CANCEL_SECONDS = 5.0
 
 
 def build(
-    pipeline: beam.Pipeline, config: Config, settings: StreamConfig, feeds: FeedList, run_id: str, started: Timestamp
+    pipeline: beam.Pipeline, config: Config, settings: StreamConfig, feeds: FeedSource, run_id: str, started: Timestamp
 ) -> None:
     """Build the graph: ticks start and harvest, then as in batch, then one commit a bundle."""
     acquired, ticks = (
@@ -85,7 +85,12 @@ class StreamFailedError(IngestError):
 
 
 def stream(
-    config: Config, settings: StreamConfig, feeds: FeedList, *, run_id: str, say: Callable[[str], None] = lambda _: None
+    config: Config,
+    settings: StreamConfig,
+    feeds: FeedSource,
+    *,
+    run_id: str,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run until SIGTERM or Ctrl-C, then drain. Call it from the main thread.
 
@@ -138,7 +143,7 @@ def _watch(engine: Engine, result: Any, config: Config, settings: StreamConfig, 
     """Return when asked to stop; raise when the job has ended or harvests nothing."""
     allowed = silent_seconds(settings.tick_seconds)
     progress, progressed_at = -1, time.monotonic() + START_SECONDS - allowed
-    while not stop.wait(1.0 if engine.is_local else 5.0):
+    while not stop.wait(1.0 if engine.is_local else min(5.0, allowed / 4)):
         engine.check()
         state = result.state
         if PipelineState.is_terminal(state):

@@ -4,12 +4,15 @@ import argparse
 import logging
 import os
 import pickle
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import engines, options
+from pipelines import attend_worker, engines, options, stream
 from pipelines.cli import main
 from pipelines.options import FeedList, StreamConfig, read_stream_config
 from transforms.errors import UsageError
@@ -144,3 +147,44 @@ def test_an_engine_that_ends_at_once_fails_the_run(
     command = ["stream", "https://one.example/feed", "--lake", str(tmp_path / "lake"), "--prism", str(prism)]
     assert main([*command, "--status-address", "127.0.0.1:0"]) == 1
     assert "Prism ended with status 7: out of luck" in capsys.readouterr().err
+
+
+class _Result:
+    """A job that runs, or has ended, and tells how many ticks have harvested."""
+
+    def __init__(self, state: str, ticks: Sequence[int] = ()) -> None:
+        self.state, self._ticks = state, list(ticks)
+
+    def metrics(self) -> "_Result":
+        return self
+
+    def query(self, metrics_filter: object) -> dict[str, list["_Counter"]]:
+        return {"counters": [_Counter(self._ticks.pop(0))] if self._ticks else []}
+
+
+class _Counter:
+    def __init__(self, result: int) -> None:
+        self.result = result
+
+
+def watch(state: str, ticks: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attend_worker, "LEAST_SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "START_SECONDS", 0.5)
+    engine = engines.Engine(PipelineOptions([]), is_local=False)
+    settings = StreamConfig(tick_seconds=0.01)
+    stream._watch(engine, _Result(state, ticks), options.Config(), settings, threading.Event())
+
+
+def test_a_job_that_ends_by_itself_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(stream.StreamFailedError, match=r"the job ended by itself \(FAILED\)"):
+        watch("FAILED", [], monkeypatch)
+
+
+@pytest.mark.parametrize("ticks", [[], [1, 2, 3]])
+def test_a_job_that_never_harvests_or_stops_to_fails_loudly(
+    ticks: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(stream.StreamFailedError, match="nothing was harvested for 0 s; starting again is safe"):
+        watch("RUNNING", ticks, monkeypatch)
+    assert time.monotonic() - started >= 0.5

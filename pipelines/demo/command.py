@@ -1,4 +1,7 @@
-"""`newsbeam demo`: the real pipeline, twice, on the embedded newsroom; then what happened and what to try next."""
+"""`newsbeam demo`: the real pipeline, twice, on the embedded newsroom; then what happened and what to try next.
+
+With ``--stream`` the streaming worker runs on the newsroom instead, until it is stopped.
+"""
 
 import argparse
 import json
@@ -7,14 +10,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.demo.newsroom import Newsroom
 from pipelines.ingest import ingest, new_run_id
-from pipelines.options import Config, user_agent_of
+from pipelines.options import Config, StreamConfig, user_agent_of
 from pipelines.report import RunSummary, summarise
 from transforms.acquire import AcquireConfig
 from transforms.errors import UsageError
@@ -22,6 +25,8 @@ from transforms.http import parse_allow_host
 from transforms.lake import Lake, open_lake
 from transforms.records import FeedSpec, feed_id_of
 from transforms.schemas import ARTICLES
+
+STREAM_TICK_SECONDS = 2.0
 
 
 def add_flags(parser: argparse.ArgumentParser, options: Any) -> None:
@@ -31,6 +36,14 @@ def add_flags(parser: argparse.ArgumentParser, options: Any) -> None:
         "--workers", type=options.positive, metavar="N", help="extraction processes (default: one a core)"
     )
     parser.add_argument("--json", action="store_true", help="print both summaries as JSON")
+    parser.add_argument("--stream", action="store_true", help="run the streaming worker on it (on Prism) until Ctrl-C")
+    parser.add_argument("--prism", metavar="FILE", help="with --stream: the Prism program")
+    parser.add_argument(
+        "--status-address",
+        default=options.StreamConfig().status_address,
+        metavar="HOST:PORT",
+        help="with --stream: where /healthz and /metrics are (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     with Newsroom() as room:
         config = config_for(room, str(folder), user_agent=user_agent_of(version(), "the sample newsroom"))
         config = replace(config, workers=args.workers)
+        if args.stream:
+            return _stream(config, args, folder)
         if not args.json:
             sites = len({article.site for article in room.articles})
             print(f"The sample newsroom: {sites} sites, {len(config.feeds)} feeds, on this machine's loopback.\n")
@@ -57,6 +72,35 @@ def run(args: argparse.Namespace) -> int:
         print(f"newsbeam: the second round wrote {second.written} articles; it should write none", file=sys.stderr)
         return 1
     return 0
+
+
+def _stream(config: Config, args: argparse.Namespace, folder: Path) -> int:
+    from pipelines.stream import stream
+
+    acquire = replace(config.acquire, shortest_interval_seconds=1.0, longest_interval_seconds=STREAM_TICK_SECONDS)
+    config = replace(config, acquire=acquire)
+    settings = StreamConfig(tick_seconds=STREAM_TICK_SECONDS, status_address=args.status_address, prism=args.prism)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    say("The sample newsroom, as a stream. Ctrl-C drains it. Meanwhile, in another terminal:")
+    say(f"  curl http://{args.status_address}/healthz")
+    say(f"  curl -s http://{args.status_address}/metrics | grep newsbeam_entries")
+    stream(config, settings, Feeds(config.feeds), run_id=new_run_id(), say=say)
+    print("\n".join(_what_next(open_lake(str(folder)), folder)))
+    return 0
+
+
+class Feeds:
+    """The feeds of a stream that has no list to read again; picklable."""
+
+    def __init__(self, feeds: Sequence[FeedSpec]) -> None:
+        self._feeds = feeds
+
+    def __call__(self) -> Sequence[FeedSpec]:
+        """Return the feeds."""
+        return self._feeds
 
 
 def config_for(room: Newsroom, lake: str, *, user_agent: str) -> Config:

@@ -1,18 +1,24 @@
 """Real `newsbeam stream` workers on Prism, with everything that happens to a worker happening to it."""
 
 import datetime
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.engines import prism_binary
+from pipelines.demo.newsroom import Newsroom
+from tests.conftest import ROOT
+from tests.engines import MARK, free_ports, kill_marked, marked_processes, prism_binary, wait_until
 from tests.stream_job import StreamJob
 from tests.trickle import Trickle, TrickleProcess, compare, freshness, percentile
 from transforms.lake import Lake
@@ -213,6 +219,40 @@ def read(folder: Path, columns: list[str]) -> list[dict[str, Any]]:
     lake = Lake(folder)
     lake.refresh()
     return list(lake.read(ARTICLES, columns).to_pylist())
+
+
+def test_the_demo_as_a_stream_can_be_watched_and_stopped(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    status = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "pipelines.cli", "demo", "--stream", "--lake", str(tmp_path / "lake")]
+    command += ["--status-address", status, "--prism", str(prism_binary())]
+    with Newsroom() as room:
+        articles = len({article.url for article in room.articles})
+    mark = f"demo-{os.getpid()}"
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, MARK: mark}
+    )
+    try:
+
+        def answer(path: str) -> str:
+            try:
+                with urllib.request.urlopen(f"http://{status}/{path}", timeout=5) as page:
+                    return str(page.read().decode())
+            except OSError:
+                return ""
+
+        wait_until(lambda: answer("readyz"), seconds=60.0, what="the worker is ready")
+        wanted = f'newsbeam_entries_total{{disposition="article_new"}} {articles}.0'
+        wait_until(lambda: wanted in answer("metrics"), seconds=60.0, what=wanted)
+        assert json.loads(answer("healthz"))["live"] is True
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30.0)
+        assert process.returncode == 0, err
+        assert "Try next:" in out
+        assert "stopping: what is under way is finished first" in err
+        wait_until(lambda: not marked_processes(mark), seconds=5.0, what="no process is left behind")
+    finally:
+        kill_marked(mark)
 
 
 def test_ctrl_c_drains_as_sigterm_does(jobs: Jobs) -> None:
