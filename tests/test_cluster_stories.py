@@ -211,22 +211,6 @@ def test_a_memory_filled_from_columns_decides_like_one_that_grew(case):
         assert list(assign_stories(memory, batches[-1])) == run([drafts])[len(past) :]
 
 
-@given(sequences())
-@settings(max_examples=50, deadline=None)
-def test_forgetting_is_the_same_as_never_having_loaded(case):
-    _, batches = case
-    past = [draft for batch in batches[:-1] for draft in batch]
-    found = run(batches[:-1])
-    moment = batches[-1][0].first_seen_at.micros - 3600 * 1_000_000
-    forgetful, fresh = StoryMemory(), StoryMemory()
-    run(batches[:-1], forgetful)
-    forgetful.forget_before(moment)
-    kept = [n for n, draft in enumerate(past) if draft.first_seen_at.micros >= moment]
-    fresh.load(columns_of([past[n] for n in kept], [found[n] for n in kept]))
-    assert len(forgetful) == len(fresh)
-    assert assign_stories(forgetful, batches[-1]) == assign_stories(fresh, batches[-1])
-
-
 def test_columns_may_hold_nothing_where_an_article_has_nothing():
     columns = columns_of([article("a", MINE[0])], [StoryAssignment("a", "a")])
     for name in ("terms", "title", "language"):

@@ -17,6 +17,7 @@ from tests.test_lake import dead_letter, reopened
 from transforms import commit as commit_module
 from transforms import lake as lake_module
 from transforms.article_url import article_id_of
+from transforms.assign_copies import assign_copies
 from transforms.commit import Batch, CommitResult, CommitToLake, check_books, commit, is_complete, waiting_polls
 from transforms.fingerprint import fingerprint
 from transforms.lake import Lake, OutrunError
@@ -301,3 +302,18 @@ def test_a_commit_that_is_always_outrun_gives_up_with_a_word(
     monkeypatch.setattr(commit_module, "MOST_TRIES", 3)
     with pytest.raises(lake_module.LakeError, match="3 commits in a row were outrun"):
         commit(lake, Batch(drafts=[draft("a", PIER)]))
+
+
+def test_a_process_that_runs_on_over_the_window_forgets_what_a_new_one_would_not_load(
+    lake: Lake, draft: Callable[..., Draft]
+) -> None:
+    text = "The county council voted to mend the old bridge at Hallam before the winter rains arrive this year. " * 4
+    commit(lake, Batch([draft("old", text)]), now=NOON)
+    for days, expected in ((commit_module.COPY_WINDOW_DAYS, "old"), (commit_module.COPY_WINDOW_DAYS + 1, None)):
+        later = NOON + Duration(seconds=86_400 * days)
+        probe = draft(f"after {days}", text, first_seen_at=later)
+        running, started = commit_module._memory_of(lake), commit_module._Memory()
+        running.refresh(lake, later)
+        started.refresh(lake, later)
+        (found,), (fresh,) = (assign_copies(memory.copies, [probe]) for memory in (running, started))
+        assert (found.duplicate_of, fresh.duplicate_of) == (expected, expected)

@@ -65,9 +65,9 @@ _RANK_WEIGHT: _Floats = 1.0 / (1.0 + RANK_DECAY * np.arange(MOST_TERMS, dtype=np
 class StoryMemory:
     """What stories are decided against: the key terms of each article, and its story.
 
-    `load` and `commit` append rows, `forget_before` drops old ones; `assign_stories` changes nothing that later
-    decisions see. How rare a term is counts over the rows held, so two processes decide alike when they hold the same
-    rows: forget by the same rule, and load at least `WINDOW_MICROS`.
+    `load` and `commit` append rows; `assign_stories` changes nothing that later decisions see. How rare a term is counts
+    over the rows held, so two processes decide alike when they hold the same rows: load at least `WINDOW_MICROS`, and
+    start afresh by the same rule.
     """
 
     def __init__(self) -> None:
@@ -114,15 +114,6 @@ class StoryMemory:
         order = arrival(batch)
         drafts = [batch[n] for n in order]
         self._append([d.article_id for d in drafts], [assignments[n].story_id for n in order], *_of_drafts(drafts))
-
-    def forget_before(self, first_seen_at_micros: int) -> None:
-        """Drop the rows first seen before a moment, as if they had never been loaded."""
-        keep = np.flatnonzero(self.table.times[: len(self.ids)] >= first_seen_at_micros)
-        ids, stories, kept = self.ids, self.stories, self.table.take(keep)
-        raw = np.fromiter(self.numbers, dtype=np.int64, count=len(self.numbers))[kept.terms]
-        self.__init__()  # type: ignore[misc]
-        rows = keep.tolist()
-        self._append([ids[n] for n in rows], [stories[n] for n in rows], raw, kept.facts, kept.times, kept.languages)
 
     def _append(
         self,
@@ -173,9 +164,6 @@ class _Rows:
 
     def grown(self, used: int, other: "_Rows") -> "_Rows":
         return _Rows(*(grown(getattr(self, name), used, getattr(other, name)) for name in _COLUMNS))
-
-    def take(self, rows: _Longs) -> "_Rows":
-        return _Rows(*(getattr(self, name)[rows] for name in _COLUMNS))
 
 
 _COLUMNS = ("terms", "facts", "times", "languages")
