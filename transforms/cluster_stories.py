@@ -65,9 +65,9 @@ _RANK_WEIGHT: _Floats = 1.0 / (1.0 + RANK_DECAY * np.arange(MOST_TERMS, dtype=np
 class StoryMemory:
     """What stories are decided against: the key terms of each article, and its story.
 
-    `load` and `commit` append rows; `assign_stories` changes nothing that later decisions see. How rare a term is counts
-    over the rows held, so two processes decide alike when they hold the same rows: load at least `WINDOW_MICROS`, and
-    start afresh by the same rule.
+    `load` and `commit` append rows; `assign_stories` changes nothing that later decisions see. How rare a term is
+    counts over the rows held, so two processes decide alike when they hold the same rows: load at least
+    `WINDOW_MICROS`, and start afresh by the same rule.
     """
 
     def __init__(self) -> None:
