@@ -51,6 +51,7 @@ def set_up_process(lake_uri: str, settings: StreamConfig, run_id: str) -> None:
         if _status is not None:
             return
         (use_json_logs if settings.log_format == "json" else use_text_logs)(logging.WARNING)
+        logging.getLogger("newsbeam").setLevel(logging.INFO)
         logging.getLogger("apache_beam").setLevel(logging.ERROR)
         commit_service_of(lake_uri, run_id)
         status = StatusServer(settings.status_address or "127.0.0.1:0", lambda: _health(lake_uri, settings))

@@ -155,7 +155,7 @@ def _forward(process: "subprocess.Popen[str]") -> tuple[Sequence[str], threading
         with lines:
             for line in lines:
                 last_words.append(line.rstrip())
-                _log.info("prism: %s", line.rstrip())
+                _log.debug("prism: %s", line.rstrip())
 
     assert process.stdout is not None
     reader = threading.Thread(target=read, args=(process.stdout,), name="newsbeam-prism", daemon=True)

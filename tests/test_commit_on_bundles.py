@@ -1,5 +1,6 @@
 """commit_on_bundles: what is kept while the lake is away, what breaks a commit, and the step in a pipeline."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -63,11 +64,19 @@ def away(lake: Lake) -> Iterator[Callable[[], None]]:
         toggle()
 
 
-def test_items_of_a_bundle_are_committed_and_counted(
-    lake: Lake, service: CommitService, draft: Callable[..., Draft], poll: Callable[..., Poll]
+def test_items_of_a_bundle_are_committed_counted_and_told(
+    lake: Lake,
+    service: CommitService,
+    draft: Callable[..., Draft],
+    poll: Callable[..., Poll],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     before = counted(telemetry.ENTRIES.labels("article_new"))
-    service.offer([CommitItem(draft=draft("a", TEXT)), CommitItem(poll=poll(("entry of a", "1")))])
+    with caplog.at_level(logging.INFO):
+        service.offer([CommitItem(draft=draft("a", TEXT)), CommitItem(poll=poll(("entry of a", "1")))])
+    (line,) = [record for record in caplog.records if record.name == "newsbeam.commit"]
+    told = vars(line)
+    assert (line.getMessage(), told["run_id"], told["article_new"]) == ("committed 1 article_new", "run", 1)
     assert ids(lake) == ["a"]
     assert len(lake.read(POLLS, ["feed_id"])) == 1
     assert counted(telemetry.ENTRIES.labels("article_new")) == before + 1

@@ -120,19 +120,32 @@ class CommitService:
                 self._commit(items[:half])
                 self._commit(items[half:])
             return
-        for name in _DISPOSITIONS:
-            telemetry.ENTRIES.labels(name).inc(getattr(result, name))
+        self._tell(items, result)
+        given_up = give_up_polls(lake, Timestamp.of(self._clock()) - Duration(seconds=POLL_GIVEN_UP_SECONDS))
+        for poll in given_up:
+            ids = {"run_id": self._run_id, "feed_id": poll.feed_id}
+            _log.error("entries of a poll of %s never came to the commit; it is polled again", poll.url, extra=ids)
+        telemetry.BOOKS_UNBALANCED.inc(len(given_up))
+        telemetry.POLLS_WAITING.set(len(waiting_polls(lake)))
+
+    def _tell(self, items: Sequence[CommitItem], result: CommitResult) -> None:
+        """Say in metrics and in the log what a commit has done."""
+        counts = {name: getattr(result, name) for name in _DISPOSITIONS}
+        for name, count in counts.items():
+            telemetry.ENTRIES.labels(name).inc(count)
+        if any(counts.values()):
+            told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+            _log.info("committed %s", told, extra={"run_id": self._run_id, "polls": result.polls, **counts})
         now = self._clock()
         for item in items:
             if item.draft is not None:
                 telemetry.FRESHNESS_SECONDS.observe(max(0.0, now - item.draft.first_seen_at.micros / 1e6))
             elif item.failure is not None:
-                telemetry.DEAD_LETTERS.labels(item.failure.stage, item.failure.reason).inc()
-        given_up = give_up_polls(lake, Timestamp.of(now) - Duration(seconds=POLL_GIVEN_UP_SECONDS))
-        for poll in given_up:
-            _log.error("entries of the poll of %s never came to the commit; it is polled again", poll.url)
-        telemetry.BOOKS_UNBALANCED.inc(len(given_up))
-        telemetry.POLLS_WAITING.set(len(waiting_polls(lake)))
+                lost = item.failure
+                telemetry.DEAD_LETTERS.labels(lost.stage, lost.reason).inc()
+                if lost.reason == "bug":
+                    ids = {name: getattr(lost, name) for name in ("entry_id", "feed_id", "stage", "url")}
+                    _log.error("a defect cost an entry: %s", lost.message, extra={"run_id": self._run_id, **ids})
 
     def _bury(self, item: CommitItem, error: Exception) -> None:
         """Make a dead letter of the item that broke the commit; a poll cannot be one and is polled again."""
