@@ -110,7 +110,7 @@ class StreamJob:
         differences: list[str] = ["nothing was compared"]
 
         def is_right() -> bool:
-            differences[:] = compare(str(self.lake), self.trickle)
+            differences[:] = compare(str(self.lake), self.trickle) if self._has_lake() else ["there is no lake yet"]
             return not differences
 
         deadline = time.monotonic() + seconds
@@ -130,7 +130,7 @@ class StreamJob:
         return list(self._read().read(POLLS, [column])[column].to_pylist())
 
     def _has_lake(self) -> bool:
-        return (self.lake / "polls" / "_delta_log").exists()
+        return (self.lake / "polls" / "_delta_log" / f"{0:020}.json").exists()  # the table that is made last
 
     def _read(self) -> Lake:
         lake = Lake(self.lake)
