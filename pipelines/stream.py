@@ -142,15 +142,15 @@ def stream(
 def _watch(engine: Engine, result: Any, config: Config, settings: StreamConfig, stop: threading.Event) -> None:
     """Return when asked to stop; raise when the job has ended or harvests nothing."""
     allowed = silent_seconds(settings.tick_seconds)
-    progress, progressed_at = -1, time.monotonic() + START_SECONDS - allowed
+    progress, progressed_at = 0, time.monotonic() + START_SECONDS - allowed
     while not stop.wait(1.0 if engine.is_local else min(5.0, allowed / 4)):
         engine.check()
         state = result.state
         if PipelineState.is_terminal(state):
             raise StreamFailedError(f"the job ended by itself ({state}); its log says why", reason="job_ended")
         ticks = _ticks(engine, result, config)
-        if ticks > progress:
-            progress, progressed_at = ticks, max(progressed_at if ticks <= 0 else 0.0, time.monotonic())
+        if ticks != progress:  # less than before: an engine counts anew when it has restarted
+            progress, progressed_at = ticks, time.monotonic()
         elif time.monotonic() - progressed_at > allowed:
             raise StreamFailedError(
                 f"nothing was harvested for {allowed:.0f} s; starting again is safe"

@@ -180,6 +180,15 @@ def test_a_job_that_ends_by_itself_fails_loudly(monkeypatch: pytest.MonkeyPatch)
         watch("FAILED", [], monkeypatch)
 
 
+def test_a_job_that_was_restarted_and_counts_anew_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.125 s a look, 0.5 s without a change allowed: ten looks at a count below its highest are no silence.
+    ticks = [50, *range(1, 11)]
+    started = time.monotonic()
+    with pytest.raises(stream.StreamFailedError, match="nothing was harvested"):
+        watch("RUNNING", ticks, monkeypatch)
+    assert time.monotonic() - started >= 0.125 * len(ticks) + 0.5
+
+
 @pytest.mark.parametrize("ticks", [[], [1, 2, 3]])
 def test_a_job_that_never_harvests_or_stops_to_fails_loudly(
     ticks: Sequence[int], monkeypatch: pytest.MonkeyPatch
