@@ -9,6 +9,7 @@ Decisions:
 
 import collections
 import contextlib
+import functools
 import http.client
 import json
 import logging
@@ -18,9 +19,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO, Any, Optional
 
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -44,13 +45,20 @@ class EngineFailedError(IngestError):
 class Engine:
     """An engine that is ready for a job.
 
-    `options` are Beam's; `is_local` says whether its workers run in this process.
+    `options` are Beam's; `is_local` says whether its workers run in this process. Where they do not, `count_commits`
+    returns how many items have come to the commit so far (each tick sends one), or None when that cannot be known.
     """
 
     def __init__(
-        self, options: PipelineOptions, *, is_local: bool, process: Optional["subprocess.Popen[str]"] = None
+        self,
+        options: PipelineOptions,
+        *,
+        is_local: bool,
+        process: Optional["subprocess.Popen[str]"] = None,
+        count_commits: Callable[[], Optional[int]] = lambda: None,
     ) -> None:
         self.options, self.is_local, self._process = options, is_local, process
+        self.count_commits = count_commits
 
     def check(self) -> None:
         """Raise EngineFailedError when the engine has ended."""
@@ -74,7 +82,11 @@ def open_engine(settings: StreamConfig, lake_uri: str) -> Iterator[Engine]:
         options = _flink_options(settings, name)
         cancel_flink_jobs(settings.flink_master, name)  # of a launcher that was killed: it would poll everything twice
         try:
-            yield Engine(options, is_local=settings.worker_pool is None)
+            yield Engine(
+                options,
+                is_local=settings.worker_pool is None,
+                count_commits=functools.partial(count_flink_commits, settings.flink_master, name),
+            )
         finally:
             cancel_flink_jobs(settings.flink_master, name)
     else:
@@ -223,15 +235,11 @@ def cancel_flink_jobs(master: Optional[str], name: str) -> None:
         return
     try:
         until = time.monotonic() + CANCEL_SECONDS
-        while jobs := [
-            job["jid"]
-            for job in json.loads(_ask_flink(master, "GET", "/jobs/overview"))["jobs"]
-            if job["name"] == name and job["state"] not in ("FINISHED", "CANCELED", "FAILED")
-        ]:
+        while jobs := _flink_jobs(master, name):
             if time.monotonic() > until:
                 raise EngineFailedError(f"Flink at {master} does not end job {jobs[0]}", reason="engine_failed")
             for job_id in jobs:
-                _ask_flink(master, "PATCH", f"/jobs/{job_id}?mode=cancel")
+                _ask_flink(master, f"/jobs/{job_id}?mode=cancel", method="PATCH")
             time.sleep(0.3)
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         raise EngineFailedError(
@@ -240,11 +248,39 @@ def cancel_flink_jobs(master: Optional[str], name: str) -> None:
         ) from error
 
 
-def _ask_flink(master: str, method: str, path: str) -> bytes:
+def count_flink_commits(master: Optional[str], name: str) -> Optional[int]:
+    """Return how many items the commit of the job of that name was sent; None when the cluster does not say.
+
+    Beam's own metrics of a job come when it has ended (measured on job server 2.62), so the cluster is asked.
+    """
+    if master is None:
+        return None
+    try:
+        count = None
+        for job in _flink_jobs(master, name):
+            for vertex in _ask_flink(master, f"/jobs/{job}")["vertices"]:
+                if "commit" in vertex["name"]:
+                    path = f"/jobs/{job}/vertices/{vertex['id']}/subtasks/metrics?get=numRecordsIn&agg=sum"
+                    count = (count or 0) + sum(int(metric["sum"]) for metric in _ask_flink(master, path))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        _log.debug("Flink at %s does not tell its metrics: %s", master, error)
+        return None
+    return count
+
+
+def _flink_jobs(master: str, name: str) -> list[str]:
+    return [
+        job["jid"]
+        for job in _ask_flink(master, "/jobs/overview")["jobs"]
+        if job["name"] == name and job["state"] not in ("FINISHED", "CANCELED", "FAILED")
+    ]
+
+
+def _ask_flink(master: str, path: str, *, method: str = "GET") -> Any:
     connection = http.client.HTTPConnection(master, timeout=5)
     try:
         connection.request(method, path)
-        return connection.getresponse().read()
+        return json.loads(connection.getresponse().read() or "null")
     finally:
         connection.close()
 

@@ -21,7 +21,6 @@ from types import FrameType
 from typing import Any, Optional
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.utils.timestamp import Timestamp
@@ -33,7 +32,6 @@ from pipelines.options import Config, StreamConfig
 from pipelines.status_server import parse_address
 from transforms.acquire_on_ticks import AcquireOnTicks, FeedSource, service_of
 from transforms.commit_on_bundles import CommitOnBundles, commit_service_of
-from transforms.dead_letters import NAMESPACE
 from transforms.errors import IngestError
 from transforms.lake import open_lake
 from transforms.parse_feed import parse_feed
@@ -148,28 +146,20 @@ def _watch(engine: Engine, result: Any, config: Config, settings: StreamConfig, 
         state = result.state
         if PipelineState.is_terminal(state):
             raise StreamFailedError(f"the job ended by itself ({state}); its log says why", reason="job_ended")
-        ticks = _ticks(engine, result, config)
-        if ticks != progress:  # less than before: an engine counts anew when it has restarted
-            progress, progressed_at = ticks, time.monotonic()
+        told = _harvests(config) if engine.is_local else engine.count_commits()
+        if told is None:  # the cluster does not say: only the job's state is watched
+            progressed_at = max(progressed_at, time.monotonic())
+        elif told != progress:  # less than before: an engine counts anew when it has restarted
+            progress, progressed_at = told, time.monotonic()
         elif time.monotonic() - progressed_at > allowed:
             raise StreamFailedError(
-                f"nothing was harvested for {allowed:.0f} s; starting again is safe"
-                + ("" if engine.is_local else " (with a fresh TaskManager)"),
-                reason="no_harvest",
+                f"nothing was harvested for {allowed:.0f} s; starting again is safe", reason="no_harvest"
             )
 
 
-def _ticks(engine: Engine, result: Any, config: Config) -> int:
-    """How many ticks have harvested so far, as far as is known here."""
-    if engine.is_local:
-        service = service_of(config.lake)
-        return 0 if service is None else service.harvests
-    try:
-        counters = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE).with_name("ticks"))["counters"]
-    except Exception as error:  # the job server is a network away
-        _log.debug("the job's metrics cannot be had: %s", error)
-        return 0
-    return max((counter.result for counter in counters), default=0)
+def _harvests(config: Config) -> int:
+    service = service_of(config.lake)
+    return 0 if service is None else service.harvests
 
 
 def _drain(lake_uri: str) -> None:

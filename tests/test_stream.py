@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -150,34 +151,29 @@ def test_an_engine_that_ends_at_once_fails_the_run(
 
 
 class _Result:
-    """A job that runs, or has ended, and tells how many ticks have harvested."""
+    """A job that runs, or has ended."""
 
-    def __init__(self, state: str, ticks: Sequence[int] = ()) -> None:
-        self.state, self._ticks = state, list(ticks)
-
-    def metrics(self) -> "_Result":
-        return self
-
-    def query(self, metrics_filter: object) -> dict[str, list["_Counter"]]:
-        return {"counters": [_Counter(self._ticks.pop(0))] if self._ticks else []}
+    def __init__(self, state: str) -> None:
+        self.state = state
 
 
-class _Counter:
-    def __init__(self, result: int) -> None:
-        self.result = result
-
-
-def watch(state: str, ticks: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def watch(state: str, counts: Sequence[Optional[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watch a job elsewhere whose commits are counted so; the last count stays."""
     monkeypatch.setattr(attend_worker, "LEAST_SILENT_SECONDS", 0.5)
     monkeypatch.setattr(stream, "START_SECONDS", 0.5)
-    engine = engines.Engine(PipelineOptions([]), is_local=False)
+    left = list(counts)
+
+    def count() -> Optional[int]:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    engine = engines.Engine(PipelineOptions([]), is_local=False, count_commits=count)
     settings = StreamConfig(tick_seconds=0.01)
-    stream._watch(engine, _Result(state, ticks), options.Config(), settings, threading.Event())
+    stream._watch(engine, _Result(state), options.Config(), settings, threading.Event())
 
 
 def test_a_job_that_ends_by_itself_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(stream.StreamFailedError, match=r"the job ended by itself \(FAILED\)"):
-        watch("FAILED", [], monkeypatch)
+        watch("FAILED", [0], monkeypatch)
 
 
 def test_a_job_that_was_restarted_and_counts_anew_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +185,9 @@ def test_a_job_that_was_restarted_and_counts_anew_goes_on(monkeypatch: pytest.Mo
     assert time.monotonic() - started >= 0.125 * len(ticks) + 0.5
 
 
-@pytest.mark.parametrize("ticks", [[], [1, 2, 3]])
+@pytest.mark.parametrize("ticks", [[0], [1, 2, 3], [None, None, None, None, None, None, 0]])
 def test_a_job_that_never_harvests_or_stops_to_fails_loudly(
-    ticks: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    ticks: Sequence[Optional[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = time.monotonic()
     with pytest.raises(stream.StreamFailedError, match="nothing was harvested for 0 s; starting again is safe"):

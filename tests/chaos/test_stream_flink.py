@@ -1,5 +1,6 @@
 """The streaming worker on a real standalone Flink cluster, whose processes are killed."""
 
+import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.engines import count_flink_commits
 from tests.engines import FlinkCluster, wait_until
 from tests.stream_job import StreamJob
 from tests.trickle import TrickleProcess, compare, freshness, percentile
@@ -63,6 +65,10 @@ def test_a_thousand_items_and_a_cluster_whose_processes_are_killed(cluster: Flin
             trickle.wait_finished(300.0)
             job.wait_until_right(seconds=120.0)
             assert cluster.dropped_due_to_lateness(job_id) == 0
+            name = cluster.jobs()[0]["name"]
+            told = functools.partial(count_flink_commits, cluster.rest_address, name)
+            before = wait_until(told, seconds=30.0, what="the cluster tells how much came to the commit")
+            wait_until(lambda: (told() or 0) > before, seconds=30.0, what="the count the watchdog goes by grows")
             print(f"last checkpoint {state_bytes(cluster, job_id)} bytes")
             assert cluster.restored_checkpoints(job_id) >= 3
             job.drain(launcher)
