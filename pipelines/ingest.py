@@ -44,9 +44,11 @@ def build(pipeline: beam.Pipeline, wave: Wave, config: Config, run_id: str) -> N
     _ = items | "commit" >> CommitToLake(lake_uri=config.lake, run_id=run_id)
 
 
-def clean(pages: Any, failures: Any, polls: Any, config: Config) -> Any:
+def clean(pages: Any, failures: Any, polls: Any, config: Config, *, is_stream: bool = False) -> Any:
     """Build the rest of the graph, which archives and streams share: from pages to what is committed."""
-    extracted = pages | "extract text" >> ExtractText(workers=config.workers or default_workers(), strict=config.strict)
+    extracted = pages | "extract text" >> ExtractText(
+        workers=config.workers or default_workers(), strict=config.strict, carry_over=is_stream
+    )
     stripped = extracted.rows | "strip cruft" >> StripCruft(strict=config.strict)
     fingerprinted = stripped.rows | "fingerprint" >> FingerprintArticles(strict=config.strict)
     tagged = fingerprinted.rows | "tag topics" >> TagTopics(strict=config.strict)

@@ -62,7 +62,7 @@ def build(
             attendant=Attend(config.lake, settings, run_id),
         )
     )
-    items = clean(acquired.pages, acquired.failures, acquired.polls, config)
+    items = clean(acquired.pages, acquired.failures, acquired.polls, config, is_stream=True)
     _ = (
         (items, ticks | "empty items" >> beam.Map(_nothing))
         | "and ticks" >> beam.Flatten()
@@ -122,6 +122,7 @@ def stream(
         if stop.is_set():
             return
         result = pipeline.run()
+        engine.job_is_submitted()
         for number in (signal.SIGTERM, signal.SIGINT):  # an engine's start may have set its own
             signal.signal(number, on_signal)
         where = f"; status on http://{settings.status_address}/" if settings.status_address else ""

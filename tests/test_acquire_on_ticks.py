@@ -85,14 +85,20 @@ def test_a_tick_brings_what_feeds_have_and_the_next_brings_it_no_more(
     assert [item.new for item in only(Poll, harvest(service))] == [0]
 
 
-def test_a_tick_older_than_the_end_of_the_last_harvest_does_nothing(server: ScriptedServer, opened: Open) -> None:
+def test_a_tick_whose_next_was_due_before_the_last_harvest_ended_does_nothing(
+    server: ScriptedServer, opened: Open
+) -> None:
     server.routes["/feed"] = Reply(body=listing(entry("a", text_html=STORY)))
-    service = opened([spec(server.url("/feed", host=HOST))])
-    first = now()
-    assert list(service.tick(first))
+    clock = [1_800_000_000.0]
+    service = opened([spec(server.url("/feed", host=HOST))], tick_seconds=5.0, clock=lambda: clock[0])
+    assert list(service.tick(Timestamp.of(clock[0])))
     asked = len(server.log)
-    assert list(service.tick(first)) == []
+    for late in (3_600.0, 5.0):  # the ticks of an hour arrive at once
+        assert list(service.tick(Timestamp.of(clock[0] - late))) == []
     assert (len(server.log), service.harvests) == (asked, 1)
+    # The next one is due while the harvest runs under load, and it begins when that ends.
+    list(service.tick(Timestamp.of(clock[0] - 4.9)))
+    assert service.harvests == 2
 
 
 def test_a_tick_that_meets_a_harvest_under_way_does_nothing(server: ScriptedServer, opened: Open) -> None:

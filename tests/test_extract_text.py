@@ -2,18 +2,19 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import apache_beam as beam
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as _TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import TimestampedValue
+from apache_beam.transforms.window import GlobalWindow, TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.article_url import article_id_of
 from transforms.errors import RejectedError
-from transforms.extract_text import ExtractText, draft_of, extract_article
+from transforms.extract_text import CARRY_SECONDS, ExtractText, draft_of, extract_article
 from transforms.records import Page
 
 URL = "https://www.sundvik-post.example/politics/2026/bridge-stays-closed-4711"
@@ -474,6 +475,33 @@ def test_pages_that_cost_too_much_are_dead_letters_and_the_rest_goes_on(
         assert_that(mapped.rows | beam.Map(lambda d: d.entry_id), equal_to([f"e{n}" for n in range(6)]), "the rest")
         dead = mapped.failures | "dead" >> beam.Map(lambda f: (f.entry_id, f.reason, f.permanent, f.attempt))
         assert_that(dead, equal_to([(what, reason, True, 2) for what, reason in bad.items()]), "the dead")
+
+
+def test_a_page_that_hangs_holds_no_bundle_of_a_stream_and_comes_with_a_later_one() -> None:
+    deadline = 4 * CARRY_SECONDS
+    first, second = (
+        ExtractText(workers=2, deadline_seconds=deadline, work="tests.worker_tasks:extract", carry_over=True)._fn
+        for _ in range(2)  # an engine may take another instance for the next bundle
+    )
+    pages = [given(entry_id="hangs", html=b"!spin 3"), given(entry_id="quick", html=page_of())]
+    started = time.monotonic()
+    out = bundle_of(first, pages)
+    assert time.monotonic() - started < deadline
+    while len(out) < 2:
+        assert time.monotonic() < started + 60.0
+        out += bundle_of(second, [])
+    (late,) = [value for value in out if isinstance(value, beam.pvalue.TaggedOutput)]
+    assert (late.tag, late.value.value.entry_id, late.value.value.reason) == ("failures", "hangs", "extraction_timeout")
+    assert [value.value.entry_id for value in out if value is not late] == ["quick"]
+    assert bundle_of(first, []) == bundle_of(second, []) == []
+
+
+def bundle_of(fn: Any, pages: Sequence[Page]) -> list[Any]:
+    """Give one bundle of pages to a DoFn and return what it puts out."""
+    fn.setup()
+    fn.start_bundle()
+    out = [value for page in pages for value in fn.process(page, Timestamp(0), GlobalWindow())]
+    return [*out, *fn.finish_bundle()]
 
 
 def test_strict_raises_a_defect() -> None:

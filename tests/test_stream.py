@@ -157,18 +157,22 @@ class _Result:
         self.state = state
 
 
+class _Elsewhere(engines.Engine):
+    """An engine whose workers run elsewhere and whose commits are counted so; the last count stays."""
+
+    def __init__(self, counts: Sequence[Optional[int]]) -> None:
+        super().__init__(PipelineOptions([]), is_local=False)
+        self._left = list(counts)
+
+    def count_commits(self) -> Optional[int]:
+        return self._left.pop(0) if len(self._left) > 1 else self._left[0]
+
+
 def watch(state: str, counts: Sequence[Optional[int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watch a job elsewhere whose commits are counted so; the last count stays."""
     monkeypatch.setattr(attend_worker, "LEAST_SILENT_SECONDS", 0.5)
     monkeypatch.setattr(stream, "START_SECONDS", 0.5)
-    left = list(counts)
-
-    def count() -> Optional[int]:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    engine = engines.Engine(PipelineOptions([]), is_local=False, count_commits=count)
     settings = StreamConfig(tick_seconds=0.01)
-    stream._watch(engine, _Result(state), options.Config(), settings, threading.Event())
+    stream._watch(_Elsewhere(counts), _Result(state), options.Config(), settings, threading.Event())
 
 
 def test_a_job_that_ends_by_itself_fails_loudly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ Decisions:
     acquirer would poll the same feeds again. It lives until the process ends.
 
     A tick harvests and never waits for a host: it takes what is finished, stays a moment for what is about to be, and
-    ends before the next tick is due. A tick that is older than the end of the last harvest, or finds one under way,
-    does nothing: after a stop of the engine the ticks of an hour arrive at once.
+    ends when the next tick is due. So under load one harvest follows the other, and the commit of the last one runs
+    beside it. A tick whose next was due before the last harvest ended, or that cannot wait for the one under way, does
+    nothing: after a stop of the engine the ticks of an hour arrive at once.
 
     Feeds are dealt to shards by registrable domain, so that the distance to a host is kept by one process alone.
 
@@ -15,7 +16,6 @@ Decisions:
 Limits: a page is fetched on the budget of its own site, which with several shards may be another process's too.
 """
 
-import logging
 import threading
 import time
 import zlib
@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional, Protocol
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Timestamp
 
@@ -31,13 +30,10 @@ from transforms import telemetry
 from transforms.acquire import Acquired, MemoryFactory, OpenLake, tagged
 from transforms.acquirer import AcquireConfig, Acquirer, Memory, Parse
 from transforms.article_url import site_of
-from transforms.dead_letters import NAMESPACE
 from transforms.harvest_queue import Item
 from transforms.records import Failure, FeedSpec, Page, Poll
 
-_log = logging.getLogger("newsbeam.acquire")
-
-HARVEST_SHARE_OF_TICK = 0.85  # the rest of the bundle (the last pages' text, the commit) fits before the next tick
+WAIT_SHARE_OF_TICK = 0.5  # how long a tick waits for the harvest under way, which is to end when it is due
 SETTLE_SHARE_OF_TICK = 0.2  # how long a harvest stays when nothing comes; a poll on a fast host takes less
 LONGEST_SETTLE_SECONDS = 1.0
 ITEMS_AT_ONCE = 20
@@ -74,11 +70,10 @@ class AcquisitionService:
         tick_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._acquirer = Acquirer(config, memory=memory, parse=parse, respect_schedule=True, clock=clock)
-        self._memory, self._feeds, self._tick_seconds, self._clock = memory, feeds, tick_seconds, clock
+        self._acquirer = Acquirer(config, memory=memory, parse=parse, respect_schedule=True, runs_on=True, clock=clock)
+        self._feeds, self._tick_seconds, self._clock = feeds, tick_seconds, clock
         self._harvesting = threading.Lock()
         self._ended: dict[int, float] = {}
-        self._is_away = False
         self.is_winding_down = False
         self.started_at = clock()
         self.harvested_at: Optional[float] = None
@@ -107,7 +102,7 @@ class AcquisitionService:
     @property
     def is_polling(self) -> bool:
         """Whether new polls are started at all."""
-        return not self.is_winding_down and not self._is_away and not self._acquirer.is_full
+        return not self.is_winding_down and not self._acquirer.is_away and not self._acquirer.is_full
 
     def wind_down(self) -> None:
         """Start nothing any more; ticks go on harvesting what is under way."""
@@ -126,15 +121,15 @@ class AcquisitionService:
             shard: number of the shard, from 0.
             shards: how many there are.
         """
-        if not self._harvesting.acquire(blocking=False):
+        if not self._harvesting.acquire(timeout=WAIT_SHARE_OF_TICK * self._tick_seconds):
             telemetry.TICKS.labels("stale").inc()
             return
         try:
-            if at.micros / 1e6 <= self._ended.get(shard, 0.0):
+            if at.micros / 1e6 <= self._ended.get(shard, 0.0) - self._tick_seconds:
                 telemetry.TICKS.labels("stale").inc()
                 return
             self._start(shard, shards)
-            yield from self._harvest()
+            yield from self._harvest(at)
             self.harvests += 1
             telemetry.TICKS.labels("harvested").inc()
         finally:
@@ -143,25 +138,14 @@ class AcquisitionService:
             self._harvesting.release()
 
     def _start(self, shard: int, shards: int) -> None:
-        if self.is_winding_down:
-            return
-        try:
-            self._memory.refresh()
-        except Exception as error:
-            if not self._is_away:
-                _log.error("the lake cannot be read, so nothing is polled until it can: %s", error)
-            self._is_away = True
-            telemetry.POLLING_STOPPED.set(1)
-            return
-        if self._is_away:
-            _log.warning("the lake can be read again; polling goes on")
-        self._is_away = False
-        feeds = self._feeds()
-        self._acquirer.start(feeds if shards == 1 else [feed for feed in feeds if shard_of(feed, shards) == shard])
+        if not self.is_winding_down:
+            feeds = self._feeds()
+            self._acquirer.start(feeds if shards == 1 else [feed for feed in feeds if shard_of(feed, shards) == shard])
 
-    def _harvest(self) -> Iterator[Item]:
+    def _harvest(self, at: Timestamp) -> Iterator[Item]:
         now = time.monotonic()
-        until = now + HARVEST_SHARE_OF_TICK * self._tick_seconds
+        due = self._tick_seconds - (self._clock() - at.micros / 1e6)  # until the next tick
+        until = now + min(self._tick_seconds, max(due, 0.5 * self._tick_seconds))
         settle = min(LONGEST_SETTLE_SECONDS, SETTLE_SHARE_OF_TICK * self._tick_seconds)
         settled_at = now + settle
         while now < until:
@@ -203,7 +187,6 @@ class _HarvestOnTick(beam.DoFn):
         self._name, self._memory_factory, self._config, self._parse = name, memory_factory, config, parse
         self._feeds, self._tick_seconds, self._attendant = feeds, tick_seconds, attendant
         self._service: Optional[AcquisitionService] = None
-        self._harvests = Metrics.counter(NAMESPACE, "ticks")
 
     def setup(self) -> None:
         with _services_lock:
@@ -222,12 +205,10 @@ class _HarvestOnTick(beam.DoFn):
 
     def process(self, element: tuple[int, int], at: Any = beam.DoFn.TimestampParam) -> Iterable[Any]:
         assert self._service is not None
-        before = self._service.harvests
         for item in self._service.tick(at, *element):
             if isinstance(item, Poll):
                 telemetry.POLLS.labels(item.status).inc()
             yield tagged(item)
-        self._harvests.inc(self._service.harvests - before)
         yield beam.pvalue.TaggedOutput("ticks", element[0])
 
 
@@ -237,7 +218,7 @@ class AcquireOnTicks(beam.PTransform):
     Unbounded; at least once: what an engine drops after the harvest is polled again when `in_flight_seconds` are
     over, and what is harvested twice the commit sorts out. Parallelism: shards; one service a process. No Beam state.
     The shard of each tick is put out as well, so that a commit that waits is tried again when nothing else comes.
-    Metrics: ``ticks`` (those that harvested), and those of `telemetry`.
+    Metrics: those of `telemetry`.
 
     Args:
         lake_uri: the lake that says what is known; must exist.

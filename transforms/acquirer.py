@@ -23,6 +23,7 @@ Limits: formats beyond what `parse` reads, discovery and per-feed credentials ar
 
 import asyncio
 import concurrent.futures
+import logging
 import random
 import threading
 import time
@@ -49,6 +50,8 @@ from transforms.poll_feeds import (
     request_headers,
 )
 from transforms.records import FeedEntry, FeedSpec, FeedState, Page, ParsedFeed, Poll, entry_id_of
+
+_log = logging.getLogger("newsbeam.acquire")
 
 Parse = Callable[..., ParsedFeed]
 
@@ -133,7 +136,7 @@ class Memory(Protocol):
         """Return whether an entry of the feed waits to be tried again now."""
 
     def refresh(self) -> None:
-        """Look at what others have committed (asked by ticks only)."""
+        """Look at what others have committed (asked by an acquirer that runs on)."""
 
 
 @dataclass
@@ -169,6 +172,8 @@ class Acquirer:
         memory: what is known; called on one thread of the acquirer, never twice at the same time.
         parse: reads a feed: ``parse(body, url=..., content_type=...)``; called on threads of the acquirer.
         respect_schedule: poll only what its adaptive interval says is due.
+        runs_on: `start` looks first at what others have committed, and while the memory cannot be asked polls nothing
+            instead of stopping.
         clock: the time of day in seconds.
         rng: jitter.
         hosts: what is remembered of hosts from before.
@@ -176,6 +181,7 @@ class Acquirer:
     Attributes:
         entries_in_flight: how many entries were seen and not committed when work was last started.
         is_full: whether that is so many that nothing new is polled.
+        is_away: whether the memory could not be asked when work was last started.
     """
 
     def __init__(
@@ -185,19 +191,20 @@ class Acquirer:
         memory: Memory,
         parse: Parse,
         respect_schedule: bool = False,
+        runs_on: bool = False,
         clock: Callable[[], float] = time.time,
         rng: Optional[random.Random] = None,
         hosts: Optional[HostMemory] = None,
     ) -> None:
         hosts = hosts or HostMemory()
         self._config, self._memory, self._parse = config, memory, parse
-        self._respect_schedule = respect_schedule
+        self._respect_schedule, self._runs_on = respect_schedule, runs_on
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._finished = HarvestQueue()
         self._stopping = False
         self.entries_in_flight = 0
-        self.is_full = False
+        self.is_full = self.is_away = False
         self._runs: dict[str, _Run] = {}
         self._in_flight: dict[str, _InFlight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -340,12 +347,18 @@ class Acquirer:
         try:
             states, retries, waiting, lost = await self._ask_memory(self._recall, feeds, dict(self._in_flight), now)
         except LakeError as error:
-            self._finished.stop(error)
+            if not self._runs_on:
+                self._finished.stop(error)
+                return
+            self._be_away(runs, error)
             return
         except Exception as error:
             for run in runs:
                 self._fail(run, error)
             return
+        if self.is_away:
+            _log.warning("the lake can be read again; polling goes on")
+        self.is_away = False
         self._in_flight = waiting
         self.entries_in_flight = sum(len(flight.pairs) for flight in waiting.values())
         limit = self._config.max_entries_in_flight
@@ -367,10 +380,21 @@ class Acquirer:
                 continue
             self._submit(run)
 
+    def _be_away(self, runs: Sequence[_Run], error: LakeError) -> None:
+        if not self.is_away:
+            _log.error("the lake cannot be read, so nothing is polled until it can: %s", error)
+        self.is_away = True
+        telemetry.POLLING_STOPPED.set(1)
+        for run in runs:
+            del self._runs[run.spec.feed_id]
+        self._finished.count(-len(runs))
+
     def _recall(
         self, feeds: Sequence[FeedSpec], in_flight: Mapping[str, _InFlight], now: Timestamp
     ) -> tuple[Mapping[str, FeedState], set[str], dict[str, _InFlight], set[str]]:
         """Return the feeds' states, which have retries due, what is on its way, and what never arrived (in time)."""
+        if self._runs_on:
+            self._memory.refresh()
         ids = [spec.feed_id for spec in feeds]
         states = self._memory.feed_states([*ids, *in_flight])
         retries = {feed_id for feed_id in ids if feed_id in states and self._memory.has_due_retries(feed_id, now)}

@@ -221,7 +221,11 @@ class CommitOnBundles(beam.PTransform):
         return (
             items
             | "one key" >> beam.Map(_under_one_key).with_output_types(tuple[str, CommitItem])
-            | "commit" >> beam.ParDo(_CommitBundle(self._lake_uri, self._run_id))
+            | "commit" >> beam.ParDo(_CommitBundle(self._lake_uri, self._run_id)).with_output_types(str)
+            # Prism (2.77) waits in a busy loop for a bundle of a stage that puts nothing out to another: a processor
+            # less for the commit itself (measured: the commits of 1,000 rows took 4 s instead of 1).
+            | "keep Prism calm" >> beam.Reshuffle()
+            | "nothing more" >> beam.Map(str)
         )
 
 

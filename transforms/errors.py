@@ -5,6 +5,7 @@
   x RejectedError     will not pass: a dead letter with a reason slug (no article, not a feed, forbidden address)
   x LakeError         the lake cannot be used as it is: the run stops with one line that says what to do
   x UsageError        the command line, the configuration or a feed list is wrong: exit status 2
+  x EngineFailedError   what a stream runs on does not start, or has ended: starting again is safe
 
 Every error carries what it is about (`url`: already masked, `reason`: a slug) and survives pickling, which Beam's
 workers need.
@@ -80,6 +81,12 @@ class UsageError(IngestError):
     """The command line, the configuration or a feed list is wrong; the message names the line and the remedy."""
 
     default_reason = "usage"
+
+
+class EngineFailedError(IngestError):
+    """An engine could not be started, has ended or does not do as asked; starting again is safe."""
+
+    default_reason = "engine_failed"
 
 
 def _rebuild(cls: type, message: str, reason: str, url: Optional[str], state: dict[str, Any]) -> IngestError:

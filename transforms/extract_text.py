@@ -8,7 +8,9 @@ Decisions:
 
     The graph never waits for one page: a DoFn has a few pages under way for each worker and emits what has finished,
     in any order; what is left at the end of a bundle is emitted then. A page that costs too much becomes a dead
-    letter (`extraction_timeout`, `extraction_memory`, `extraction_crash`) and its worker is replaced.
+    letter (`extraction_timeout`, `extraction_memory`, `extraction_crash`) and its worker is replaced. An unbounded
+    pipeline does not wait for such a page at the end of a bundle either: the next bundle of this process emits it, and
+    if none comes its entry is polled again, since its poll has not taken effect.
 
 Limits: only text in the page's HTML is found; pages that draw their text by script are `no_article`.
 """
@@ -35,6 +37,7 @@ from transforms.worker_pool import Lane, Outcome, WorkerPool, shared_pool
 WORK = "transforms.extract_core:extract_item"
 DEADLINE_SECONDS = 10.0  # a hundred times the slowest page that gave an article on the open data
 MEMORY_BYTES = 1_500_000_000  # address space, of which an idle worker has 0.4; a 20 MB page needs 0.5 more
+CARRY_SECONDS = 0.5  # what is not done so long after the last page of a bundle is carried over
 _UNDER_WAY_PER_WORKER = 3  # one at work, two waiting, so that no worker waits for the runner
 _KILLED = {
     "timeout": "extraction_timeout",
@@ -136,8 +139,10 @@ class ExtractionBugError(RuntimeError):
 
 
 class _ExtractEach(beam.DoFn):
-    def __init__(self, work: str, workers: int, deadline_seconds: float, memory_bytes: int, strict: bool) -> None:
-        self._work, self._workers, self._strict = work, workers, strict
+    def __init__(
+        self, work: str, workers: int, deadline_seconds: float, memory_bytes: int, strict: bool, carry_over: bool
+    ) -> None:
+        self._work, self._workers, self._strict, self._carry_over = work, workers, strict, carry_over
         self._deadline_seconds, self._memory_bytes = deadline_seconds, memory_bytes
         self._extracted = Metrics.counter(NAMESPACE, "extract_out_articles")
         self._pages = Metrics.counter(NAMESPACE, "extract_in_pages")
@@ -156,7 +161,7 @@ class _ExtractEach(beam.DoFn):
     def start_bundle(self) -> None:
         # What a failed bundle left under way belongs to a lane that nobody reads any more.
         assert self._pool is not None
-        self._lane = self._pool.open_lane()
+        self._lane = self._pool.open_lane(resume=self._carry_over)
 
     def process(
         self,
@@ -174,8 +179,14 @@ class _ExtractEach(beam.DoFn):
 
     def finish_bundle(self) -> Iterable[Any]:
         lane, self._lane = self._lane, None
+        until = time.monotonic() + CARRY_SECONDS
         while lane is not None and lane.in_flight:
-            yield from self._emit(lane.take(wait=True))
+            left = until - time.monotonic() if self._carry_over else None
+            if left is not None and left <= 0:
+                assert self._pool is not None
+                self._pool.leave(lane)
+                return
+            yield from self._emit(lane.take(wait=True, timeout_seconds=left))
 
     def _emit(self, done: list[tuple[Any, Outcome]]) -> Iterator[Any]:
         for (page, timestamp, window, since), outcome in done:
@@ -226,6 +237,8 @@ class ExtractText(beam.PTransform):
         deadline_seconds: wall time for one page.
         memory_bytes: address space of one worker.
         strict: raise a defect of ours instead of making it a dead letter.
+        carry_over: leave pages under way to the next bundle of the process; for unbounded pipelines whose bundles come
+            at intervals and which can be asked again for what is lost with the process.
         work: import path of what workers run; tests give their own.
     """
 
@@ -236,13 +249,14 @@ class ExtractText(beam.PTransform):
         deadline_seconds: float = DEADLINE_SECONDS,
         memory_bytes: int = MEMORY_BYTES,
         strict: bool = False,
+        carry_over: bool = False,
         work: str = WORK,
     ) -> None:
         super().__init__()
         workers = processors() if workers is None else workers
         if workers < 1 or deadline_seconds <= 0 or memory_bytes < 100_000_000:
             raise ValueError(f"limits out of range: {workers=} {deadline_seconds=} {memory_bytes=}")
-        self._fn = _ExtractEach(work, workers, deadline_seconds, memory_bytes, strict)
+        self._fn = _ExtractEach(work, workers, deadline_seconds, memory_bytes, strict, carry_over)
 
     @no_annotations
     def expand(self, pages: beam.PCollection) -> Mapped:

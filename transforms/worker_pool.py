@@ -22,6 +22,7 @@ Limits: the memory limit is on address space (RLIMIT_AS); where the system has n
 """
 
 import atexit
+import collections
 import contextlib
 import ctypes
 import importlib
@@ -82,8 +83,8 @@ class Lane:
         self.in_flight += 1
         self._pool.enqueue(_Task(key, data, self._done))
 
-    def take(self, *, wait: bool = False) -> list[tuple[Any, Outcome]]:
-        """Return what has finished; with `wait` at least one, if anything is under way.
+    def take(self, *, wait: bool = False, timeout_seconds: Optional[float] = None) -> list[tuple[Any, Outcome]]:
+        """Return what has finished; with `wait` at least one, if anything is under way, unless the time is over.
 
         Raises:
             WorkerStartError: the pool cannot start its workers.
@@ -91,7 +92,7 @@ class Lane:
         done: list[tuple[Any, Outcome]] = []
         while self.in_flight:
             try:
-                key, outcome = self._done.get(block=wait and not done)
+                key, outcome = self._done.get(wait and not done, timeout_seconds)
             except queue.Empty:
                 break
             self.in_flight -= 1
@@ -130,15 +131,23 @@ class WorkerPool:
         self.function, self.workers = function, workers
         self.deadline_seconds, self.memory_bytes, self.idle_seconds = deadline_seconds, memory_bytes, idle_seconds
         self._tasks: queue.SimpleQueue[Optional[_Task]] = queue.SimpleQueue()
+        self._left: collections.deque[Lane] = collections.deque()
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._keepers = 0
         self._idle = 0
         self._closed = False
 
-    def open_lane(self) -> Lane:
-        """Return a new way into this pool."""
+    def open_lane(self, *, resume: bool = False) -> Lane:
+        """Return a way into this pool: a new one, or with `resume` one that was left, if there is one."""
+        if resume:
+            with contextlib.suppress(IndexError):
+                return self._left.popleft()
         return Lane(self)
+
+    def leave(self, lane: Lane) -> None:
+        """Leave a lane with what is under way in it to whoever resumes it."""
+        self._left.append(lane)
 
     def enqueue(self, task: _Task) -> None:
         """Queue a task and see that somebody will do it (for `Lane`)."""

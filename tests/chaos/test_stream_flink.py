@@ -1,6 +1,5 @@
 """The streaming worker on a real standalone Flink cluster, whose processes are killed."""
 
-import functools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.engines import count_flink_commits
+from pipelines.flink_jobs import FlinkJobs
 from tests.engines import FlinkCluster, wait_until
 from tests.stream_job import StreamJob
 from tests.trickle import TrickleProcess, compare, freshness, percentile
@@ -65,8 +64,8 @@ def test_a_thousand_items_and_a_cluster_whose_processes_are_killed(cluster: Flin
             trickle.wait_finished(300.0)
             job.wait_until_right(seconds=120.0)
             assert cluster.dropped_due_to_lateness(job_id) == 0
-            name = cluster.jobs()[0]["name"]
-            told = functools.partial(count_flink_commits, cluster.rest_address, name)
+            launched = int(cluster.jobs()[0]["name"].rpartition("-")[2]) / 1000
+            told = FlinkJobs(cluster.rest_address, str(job.lake), launched_at=launched).count_commits
             before = wait_until(told, seconds=30.0, what="the cluster tells how much came to the commit")
             wait_until(lambda: (told() or 0) > before, seconds=30.0, what="the count the watchdog goes by grows")
             print(f"last checkpoint {state_bytes(cluster, job_id)} bytes")
@@ -82,7 +81,7 @@ def test_a_thousand_items_and_a_cluster_whose_processes_are_killed(cluster: Flin
             job.wait_running()
             started = time.time()
             job.wait_until(lambda: newest_poll(job) > started, seconds=120.0, what="a poll by the fresh start")
-            assert len(running(cluster)) == 1
+            wait_until(lambda: len(running(cluster)) == 1, seconds=30.0, what="the job of the killed launcher ends")
             assert compare(str(job.lake), trickle) == []
             job.drain(again)
             assert compare(str(job.lake), trickle) == []
