@@ -70,14 +70,38 @@ def row(cls: type[_R]) -> type[_R]:
 
 @row
 @dataclass(frozen=True)
+class FeedHeader(Row):
+    """A header that a feed is asked with: its value, or only where the value is, so that no secret travels.
+
+    `env` names an environment variable, `file` a file; `scheme` says that what is there is a token (Bearer) or the
+    password of `user` (Basic).
+    """
+
+    name: str
+    value: Optional[str] = None
+    env: Optional[str] = None
+    file: Optional[str] = None
+    scheme: Optional[str] = None
+    user: Optional[str] = None
+
+
+@row
+@dataclass(frozen=True)
 class FeedSpec(Row):
-    """A feed as listed by the user. `url` may hold secrets: it never goes into a row or a log (use `mask_url`)."""
+    """A feed as listed by the user. `url` may hold secrets: it never goes into a row or a log (use `mask_url`).
+
+    `min_interval_seconds` and `max_interval_seconds` bound its own polling in place of the worker's bounds.
+    """
 
     feed_id: str
     url: str
     title: Optional[str] = None
     language: Optional[str] = None
     tags: Sequence[str] = ()
+    headers: Sequence[FeedHeader] = ()
+    is_paused: bool = False
+    min_interval_seconds: Optional[float] = None
+    max_interval_seconds: Optional[float] = None
 
 
 @row
