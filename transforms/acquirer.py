@@ -18,7 +18,7 @@ Decisions:
     poll without entries is remembered as well, until its row is committed. The sum of those entries is what a lake
     that is away can cost: beyond `max_entries_in_flight` nothing is polled.
 
-Limits: formats beyond what `parse` reads, discovery and per-feed credentials are not here.
+Limits: formats beyond what `parse` reads and discovery are not here.
 """
 
 import asyncio
@@ -80,6 +80,8 @@ class AcquireConfig:
         longest_interval_seconds: likewise.
         in_flight_seconds: how long a poll that was put out is waited for; then its feed is polled again.
         max_entries_in_flight: seen and not committed; from there on nothing is polled. None for no bound.
+        feed_headers: returns what a feed of its own headers is asked with, secrets looked up; picklable. It may read
+            files, and is called for each poll on a thread of the acquirer. None sends none.
     """
 
     user_agent: str
@@ -98,6 +100,7 @@ class AcquireConfig:
     longest_interval_seconds: float = LONGEST_SECONDS
     in_flight_seconds: float = 900.0
     max_entries_in_flight: Optional[int] = None
+    feed_headers: Optional[Callable[[FeedSpec], Mapping[str, str]]] = None
 
     def __post_init__(self) -> None:
         """Check the values; ValueError names the first that is wrong."""
@@ -121,6 +124,17 @@ class AcquireConfig:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.max_new_per_poll is not None and self.max_new_per_poll < 1:
             raise ValueError(f"max_new_per_poll must be at least 1 or None, not {self.max_new_per_poll}")
+
+
+def interval_bounds(spec: FeedSpec, shortest: float, longest: float) -> tuple[float, float]:
+    """Return the bounds of a feed's interval: the worker's `shortest` and `longest`, but where the list says otherwise.
+
+    A bound of the list moves the worker's other one out of its way.
+    """
+    least, most = spec.min_interval_seconds, spec.max_interval_seconds
+    if least is None:
+        least = shortest if most is None else min(shortest, most)
+    return least, max(longest, least) if most is None else most
 
 
 class Memory(Protocol):
@@ -422,8 +436,11 @@ class Acquirer:
         conditional = {} if run.has_due_retries else request_headers(run.state)
         run.polled_at, run.started = self._now(), self._loop.time()
         try:
+            own = await self._own_headers(run.spec)
             with telemetry.FETCH_SECONDS.labels("feed").time():
-                response = await self._polite.fetch(turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **conditional})
+                response = await self._polite.fetch(
+                    turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **own, **conditional}
+                )
             status = read_answer(run.state, response, conditional=bool(conditional), now=run.polled_at)
             parsed = None
             if status == "parse" or (status == "unchanged" and run.has_due_retries):
@@ -434,6 +451,14 @@ class Acquirer:
             self._finished.stop(error)
         except Exception as error:
             self._fail(run, error, response)
+        finally:
+            self._polite.release(turn)  # it is held still where the headers could not be had
+
+    async def _own_headers(self, spec: FeedSpec) -> Mapping[str, str]:
+        """Return the feed's own headers; the client sends them to the feed's own origin alone."""
+        if self._config.feed_headers is None or not spec.headers:
+            return {}
+        return await self._loop.run_in_executor(self._parse_threads, self._config.feed_headers, spec)
 
     def _read_feed(self, response: Response) -> ParsedFeed:
         return self._parse(response.body, url=response.url, content_type=response.headers.get("Content-Type"))
@@ -453,6 +478,7 @@ class Acquirer:
         if taken:
             language = parsed.language if parsed is not None else None
             pages = await self._loop.run_in_executor(self._parse_threads, self._pages_of, run, taken, language)
+        shortest, longest = interval_bounds(spec, config.shortest_interval_seconds, config.longest_interval_seconds)
         poll = decide(
             run.state,
             url=spec.url,
@@ -467,8 +493,8 @@ class Acquirer:
             warnings=warnings,
             duration_ms=self._ms_since(run),
             jitter=self._rng.random(),
-            shortest_seconds=config.shortest_interval_seconds,
-            longest_seconds=config.longest_interval_seconds,
+            shortest_seconds=shortest,
+            longest_seconds=longest,
         )
         # From here on nothing awaits: the poll and its pages begin together or not at all.
         run.poll = poll
