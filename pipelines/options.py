@@ -2,21 +2,23 @@
 
 Decisions:
     A setting exists when a reasonable person would miss it. The file holds what belongs to an installation (lake,
-    contact, feeds), flags override it for one run, and nothing is read from the environment so far.
+    contact, feeds), flags override it for one run. The environment holds nothing but secrets that a list of feeds names
+    (see feed_secrets.py).
 """
 
 import argparse
 import contextlib
 import logging
 import os
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from pipelines.feed_list import feeds_from_urls, read_feed_list
+from pipelines.feed_list import feeds_from_tables, feeds_from_urls, read_feed_list
+from pipelines.feed_secrets import request_headers_of
+from pipelines.feed_tables import parse_interval
 from transforms.acquire import AcquireConfig
 from transforms.errors import UsageError, one_line
 from transforms.http import parse_allow_host
@@ -42,7 +44,7 @@ lake = "lake"
 # Who is polling: publishers see it in the User-Agent. A page or a mail address.
 contact = "mailto:you@example.org"
 
-# Lists of feeds beside the tables below: OPML, or one address a line. Relative to this file.
+# Lists of feeds beside the tables below: OPML, TOML tables as below, or one address a line. Relative to this file.
 # feed_lists = ["feeds.opml", "more.txt"]
 
 # Feeds polled together, and lost together if the machine dies in the middle.
@@ -63,12 +65,18 @@ url = "https://example.org/feed.xml"
 # title = "Example"
 # language = "en"
 # tags = ["local"]
+# pause = true                        # listed, but not polled
+# min_interval = "10m"                # bounds of its polling in a stream
+# max_interval = "6h"
+# user = "reader"                     # secrets are outside of this file, in a variable or a file (relative to this one)
+# password = { env = "EXAMPLE_PASSWORD" }
+# token = { file = "example.token" }  # instead of user and password
+# headers = { Accept-Language = "de", X-Api-Key = { env = "EXAMPLE_KEY" } }
 """
 
 _KNOWN = {
     "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers"},
     "http": {"spacing_seconds", "requests_per_domain", "timeout_seconds", "allow_hosts", "max_body_bytes"},
-    "feeds": {"url", "title", "language", "tags"},
 }
 
 
@@ -281,6 +289,7 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         shortest_interval_seconds=getattr(args, "min_interval", SHORTEST_SECONDS),
         longest_interval_seconds=getattr(args, "max_interval", LONGEST_SECONDS),
         max_entries_in_flight=MOST_ENTRIES_IN_FLIGHT,
+        feed_headers=request_headers_of,
     )
     changes: dict[str, Any] = {}
     for name, setting, flag in (
@@ -305,38 +314,48 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         strict=getattr(args, "strict", False),
     )
     if needs_feeds:
-        config = replace(config, feeds=_feeds(args, data, path))
+        feeds = read_feeds(args, data, needs_secrets=True)
+        if not feeds:
+            raise UsageError(
+                f"no feeds: give addresses or --feeds FILE, or list them in {path} (`newsbeam init` writes one)"
+            )
+        config = replace(config, feeds=tuple(feed for feed in feeds if not feed.is_paused))
     return config
 
 
-def _feeds(args: argparse.Namespace, data: Mapping[str, Any], path: Path) -> tuple[FeedSpec, ...]:
-    """Return the feeds of arguments and lists when there are any, else of the settings file."""
+def read_feeds(
+    args: argparse.Namespace, data: Optional[Mapping[str, Any]] = None, *, needs_secrets: bool = False
+) -> tuple[FeedSpec, ...]:
+    """Return the feeds of arguments and lists when there are any, else of the settings file; paused ones as well.
+
+    A feed that is listed twice counts as it is listed first.
+
+    Args:
+        args: flags; `urls`, `feeds` (lists) and `config` are looked at.
+        data: the settings file, where it has been read.
+        needs_secrets: refuse feeds whose secrets cannot be had here.
+
+    Raises:
+        UsageError: a list cannot be read or is wrong. No feed at all is no error here.
+    """
+    path = Path(getattr(args, "config", None) or CONFIG_NAME)
     feeds: list[FeedSpec] = []
-    for name in args.feeds or []:
-        feeds.extend(read_feed_list(Path(name)))
-    feeds.extend(feeds_from_urls(args.urls or []))
+    for name in getattr(args, "feeds", None) or []:
+        feeds.extend(read_feed_list(Path(name), needs_secrets=needs_secrets))
+    feeds.extend(feeds_from_urls(getattr(args, "urls", None) or []))
     if not feeds:
-        for number, table in enumerate(data.get("feeds", []), 1):
-            unknown = set(table) - _KNOWN["feeds"]
-            if unknown or not isinstance(table.get("url"), str):
-                raise UsageError(
-                    f"{path}: [[feeds]] table {number} "
-                    + (f"has an unknown key {sorted(unknown)[0]!r}" if unknown else "has no url")
-                    + f"; its keys are {', '.join(sorted(_KNOWN['feeds']))}"
-                )
-            (feed,) = feeds_from_urls([table["url"]])
-            feeds.append(
-                replace(
-                    feed, title=table.get("title"), language=table.get("language"), tags=tuple(table.get("tags", ()))
-                )
-            )
+        if data is None:
+            data = _read_toml(path) if getattr(args, "config", None) or path.exists() else {}
+        tables = data.get("feeds", [])
+        if tables:
+            text = path.read_text("utf-8")
+            feeds.extend(feeds_from_tables(tables, text, str(path), path.parent, needs_secrets=needs_secrets))
         for name in data.get("feed_lists", []):
-            feeds.extend(read_feed_list(path.parent / name))
-    if not feeds:
-        raise UsageError(
-            f"no feeds: give addresses or --feeds FILE, or list them in {path} (`newsbeam init` writes one)"
-        )
-    return tuple({feed.feed_id: feed for feed in feeds}.values())
+            feeds.extend(read_feed_list(path.parent / name, needs_secrets=needs_secrets))
+    unique: dict[str, FeedSpec] = {}
+    for feed in feeds:
+        unique.setdefault(feed.feed_id, feed)
+    return tuple(unique.values())
 
 
 def _read_toml(path: Path) -> Mapping[str, Any]:
@@ -387,16 +406,12 @@ def positive(text: str) -> int:
     return value
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-
-
 def interval(text: str) -> float:
     """Return the seconds of a time such as 10s, 5m, 1h, 1d or 2.5, or say that it is none (an argparse type)."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)?", text.strip())
-    value = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
-    if not 0.1 <= value <= 30 * 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is not a time between 100ms and 30d, such as 10s, 5m or 1h")
-    return value
+    try:
+        return parse_interval(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} {error}") from None
 
 
 def seconds(text: str) -> float:

@@ -54,7 +54,7 @@ WRONG_TABLES: list[tuple[str, tuple[str, ...]]] = [
     (f"[[feeds]]\n{A}headers = {{ User-Agent = 'x' }}", ("User-Agent", "is set by newsbeam", "contact")),
     (f'lake = "x"\n[[feeds]]\n{A}', ("'lake'", "--config")),
     (f"[[feed]]\n{A}", ("'feed'", "[[feeds]]")),
-    ("[[feeds]]\nurl = ", ("line 2", "not TOML")),
+    ("[[feeds]]\nurl = \n", ("line 2", "not TOML")),
     ("[feeds]\nurl = 'https://a.example/'", ("[[feeds]]",)),
     ("feeds = []", ("names no feed",)),
 ]
@@ -104,7 +104,7 @@ ODD_OPML: list[tuple[str, bytes, list[tuple[str, str]]]] = [
     (
         "a control character in a title",
         _opml('<outline text="A\x08B" xmlUrl="https://a.example/rss"/>').encode(),
-        [("https://a.example/rss", "A B")],
+        [("https://a.example/rss", "AB")],
     ),
     (
         "nested outlines, one a feed and a group at once, htmlUrl alone is no feed",

@@ -76,7 +76,10 @@ def test_init_writes_a_file_that_ingest_can_read_and_keeps_one_that_is_there(
         ("[http]\nspacing = 1", "unknown setting 'spacing' in [http]"),
         ("feeds_per_wave = 'many'", "feeds_per_wave = 'many' is not what it should be"),
         ("[[feeds]]\ntitle = 'x'", "[[feeds]] table 1 has no url"),
-        ("[[feeds]]\nurl = 'https://a.example/f'\nlang = 'en'", "[[feeds]] table 1 has an unknown key 'lang'"),
+        (
+            "[[feeds]]\nurl = 'https://a.example/f'\nlang = 'en'",
+            "line 1: the feed 'https://a.example/f' has an unknown key 'lang'",
+        ),
         ("lake = 'x'", "no feeds: give addresses or --feeds FILE"),
     ],
 )
