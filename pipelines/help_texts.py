@@ -33,6 +33,12 @@ examples:
   newsbeam clean page.html --url https://example.org/2026/story.html --explain
   newsbeam clean - --format json < story.txt
 """,
+    "feeds": """\
+examples:
+  newsbeam feeds check                                feeds and lake of newsbeam.toml, the worst first
+  newsbeam feeds check --lake news --feeds feeds.opml --fail-on gone
+  newsbeam feeds export --format toml > feeds.toml    for another program, or another place
+""",
     "show": """\
 example:
   newsbeam show 3f9a2c41d07be655 --lake news
