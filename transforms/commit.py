@@ -40,7 +40,7 @@ from transforms.cluster_stories import StoryMemory, assign_stories
 from transforms.dead_letters import NAMESPACE
 from transforms.errors import LakeError, mask_url
 from transforms.fingerprint import FINGERPRINT_VERSION
-from transforms.lake import Lake, OutrunError, open_lake
+from transforms.lake import FOR_EVER, Lake, OutrunError, open_lake
 from transforms.records import (
     CommitItem,
     CopyAssignment,
@@ -160,7 +160,9 @@ def _memory_of(lake: Lake) -> _Memory:
     return _memories.setdefault(lake, _Memory())
 
 
-def commit(lake: Lake, batch: Batch, *, run_id: str = "", now: Optional[Timestamp] = None) -> CommitResult:
+def commit(
+    lake: Lake, batch: Batch, *, run_id: str = "", now: Optional[Timestamp] = None, is_replay: bool = False
+) -> CommitResult:
     """Decide on `batch` against the newest version of the lake, and write it. Idempotent.
 
     Args:
@@ -168,6 +170,8 @@ def commit(lake: Lake, batch: Batch, *, run_id: str = "", now: Optional[Timestam
         batch: drafts, failures and finished polls, in any order.
         run_id: goes into each row.
         now: the time of the commit (and its partition); None is the clock.
+        is_replay: what is in `batch` was tried again on request, though its last dead letter was permanent or still
+            waits for its time: an entry is then known when it was tried as often before.
 
     Returns:
         Counts by disposition.
@@ -181,8 +185,8 @@ def commit(lake: Lake, batch: Batch, *, run_id: str = "", now: Optional[Timestam
         failures: list[Mapping[str, Any]] = [_failure_row(f) for f in batch.failures]
         drafts: Sequence[Draft] = batch.drafts
         while drafts or failures:
-            decision = _commit_articles(lake, memory, drafts, run_id, now, counts)
-            _commit_dead_letters(lake, [*decision.dead_letters, *failures], run_id, now, counts)
+            decision = _commit_articles(lake, memory, drafts, run_id, now, counts, is_replay)
+            _commit_dead_letters(lake, [*decision.dead_letters, *failures], run_id, now, counts, is_replay)
             counts.update(decision.counts)
             drafts, failures = decision.later, []
         for poll in batch.polls:
@@ -215,11 +219,17 @@ def waiting_polls(lake: Lake) -> Sequence[Poll]:
 
 
 def _commit_articles(
-    lake: Lake, memory: _Memory, drafts: Sequence[Draft], run_id: str, now: Optional[Timestamp], counts: Counter[str]
+    lake: Lake,
+    memory: _Memory,
+    drafts: Sequence[Draft],
+    run_id: str,
+    now: Optional[Timestamp],
+    counts: Counter[str],
+    is_replay: bool,
 ) -> _Decision:
     for committed_at in _tries(now, counts):
         lake.refresh(ARTICLES, DEAD_LETTERS)
-        decision = _decide(lake, drafts)
+        decision = _decide(lake, drafts, is_replay)
         if not decision.articles:
             return decision
         memory.refresh(lake, committed_at)
@@ -241,7 +251,7 @@ def _commit_articles(
     raise AssertionError("unreachable: _tries raises")
 
 
-def _decide(lake: Lake, drafts: Sequence[Draft]) -> _Decision:
+def _decide(lake: Lake, drafts: Sequence[Draft], is_replay: bool) -> _Decision:
     """Sort `drafts` into articles, dead letters and known entries; pure in the lake's memory.
 
     Arrival order is (first_seen_at, article_id). A second text of one article in the same batch waits for the next
@@ -253,7 +263,7 @@ def _decide(lake: Lake, drafts: Sequence[Draft]) -> _Decision:
     arrived = sorted(drafts, key=lambda d: (d.first_seen_at, d.article_id, d.entry_id, d.entry_hash))
     for position, draft in enumerate(arrived):
         pair = (draft.entry_id, draft.entry_hash)
-        if pair in pairs or lake.known_until(*pair) > draft.first_seen_at.micros:
+        if pair in pairs or _is_known(lake, pair, draft.first_seen_at.micros, draft.attempt, is_replay):
             decision.counts["known"] += 1
             continue
         pairs.add(pair)
@@ -276,6 +286,17 @@ def _decide(lake: Lake, drafts: Sequence[Draft]) -> _Decision:
             decision.articles.append(draft)
             decision.revisions.append(revision)
     return decision
+
+
+def _is_known(lake: Lake, pair: tuple[str, str], at: int, attempt: int, is_replay: bool) -> bool:
+    """Return whether a version of an entry that was seen or failed at `at` (microseconds) has its disposition.
+
+    One that is tried again on request has one in any case; what tells whether this try has been committed, or another
+    was faster, is the number of the attempt.
+    """
+    if is_replay:
+        return lake.attempts_made(pair[:1])[0] >= attempt
+    return lake.known_until(*pair) > at
 
 
 def _with_trusted_id(lake: Lake, draft: Draft, batch: Sequence[Draft]) -> Draft:
@@ -348,7 +369,12 @@ def _article_row(
 
 
 def _commit_dead_letters(
-    lake: Lake, rows: Sequence[Mapping[str, Any]], run_id: str, now: Optional[Timestamp], counts: Counter[str]
+    lake: Lake,
+    rows: Sequence[Mapping[str, Any]],
+    run_id: str,
+    now: Optional[Timestamp],
+    counts: Counter[str],
+    is_replay: bool,
 ) -> None:
     if not rows:
         return
@@ -357,7 +383,9 @@ def _commit_dead_letters(
         fresh: dict[tuple[str, str], Mapping[str, Any]] = {}
         for held in rows:
             pair = (held["entry_id"], held["entry_hash"])
-            if lake.known_until(*pair) <= held["failed_at"].micros:
+            if not _is_known(lake, pair, held["failed_at"].micros, held["attempt"], is_replay):
+                if lake.known_until(*pair) == FOR_EVER:  # it stays permanent: nobody would try it at its time
+                    held = {**held, "permanent": True, "retry_at": None}
                 fresh.setdefault(pair, held)
         if fresh:
             try:
@@ -500,14 +528,15 @@ def check_books(lake: Lake, *, run_id: Optional[str] = None, since_day: Optional
 
 
 class _Commit(beam.DoFn):
-    def __init__(self, lake_uri: str, run_id: str) -> None:
-        self._lake_uri, self._run_id = lake_uri, run_id
+    def __init__(self, lake_uri: str, run_id: str, is_replay: bool) -> None:
+        self._lake_uri, self._run_id, self._is_replay = lake_uri, run_id, is_replay
         self._counters = {
             name: Metrics.counter(NAMESPACE, f"commit_{name}_items") for name in field_names(CommitResult)
         }
 
     def process(self, keyed: tuple[str, Iterable[CommitItem]]) -> Iterable[CommitResult]:
-        result = commit(open_lake(self._lake_uri), Batch.of(keyed[1]), run_id=self._run_id)
+        batch = Batch.of(keyed[1])
+        result = commit(open_lake(self._lake_uri), batch, run_id=self._run_id, is_replay=self._is_replay)
         for name, counter in self._counters.items():
             counter.inc(getattr(result, name))
         yield result
@@ -523,11 +552,12 @@ class CommitToLake(beam.PTransform):
     Args:
         lake_uri: where the lake is.
         run_id: goes into each row.
+        is_replay: see `commit`.
     """
 
-    def __init__(self, *, lake_uri: str, run_id: str) -> None:
+    def __init__(self, *, lake_uri: str, run_id: str, is_replay: bool = False) -> None:
         super().__init__()
-        self._lake_uri, self._run_id = lake_uri, run_id
+        self._lake_uri, self._run_id, self._is_replay = lake_uri, run_id, is_replay
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         """Return the result of the commit."""
@@ -535,7 +565,8 @@ class CommitToLake(beam.PTransform):
             items
             | "one key" >> beam.Map(_under_one_key).with_output_types(tuple[str, CommitItem])
             | "gather" >> beam.GroupByKey()
-            | "commit" >> beam.ParDo(_Commit(self._lake_uri, self._run_id)).with_output_types(CommitResult)
+            | "commit"
+            >> beam.ParDo(_Commit(self._lake_uri, self._run_id, self._is_replay)).with_output_types(CommitResult)
         )
 
 

@@ -12,7 +12,7 @@ Decisions:
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
@@ -20,13 +20,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from transforms.errors import IngestError, TransientError, mask_url, one_line
-from transforms.records import Failure
+from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
+from transforms.records import Failure, Page
 
 NAMESPACE = "newsbeam"
 
 RETRY_FIRST_SECONDS = 15 * 60.0  # the first wait of a transient failure; doubles up to a day
 RETRY_MOST_SECONDS = 24 * 3600.0
+_TEXTS, _LISTS, _TIMES = ("title", "summary", "language"), ("authors", "feed_tags"), ("published_at", "updated_at")
 MOST_ATTEMPTS = 6  # about eight hours in all; then the failure is permanent
 
 
@@ -62,8 +63,64 @@ def failure_of(item: Any, error: BaseException, *, stage: str, now: Optional[Tim
         permanent=not transient,
         retry_at=now + Duration(seconds=min(wait, RETRY_MOST_SECONDS)) if transient else None,
         attempt=attempt,
-        replay=json.dumps({"url": mask_url(item.url), "title": item.title}, ensure_ascii=False),
+        replay=replay_of(item),
     )
+
+
+def replay_of(item: Any) -> str:
+    """Return what a second try of `item` (a Page or a Draft) needs, as JSON: its address and what its feed said of it.
+
+    The address is masked as those of articles are, so that it stays usable but where it holds a secret by its name.
+    """
+    held: dict[str, Any] = {"url": mask_url(item.url, by_name_only=True)}
+    held.update({name: getattr(item, name) for name in _TEXTS})
+    held.update({name: list(getattr(item, name)) for name in _LISTS})
+    times = {name: getattr(item, name) for name in _TIMES}
+    held.update({name: at.to_rfc3339() for name, at in times.items() if at is not None})
+    return json.dumps({name: value for name, value in held.items() if value}, ensure_ascii=False)
+
+
+def page_to_replay(letter: Mapping[str, Any], *, attempt: int, now: Timestamp) -> Page:
+    """Return the page, to be fetched, that a row of dead_letters came from.
+
+    Args:
+        letter: entry_id, entry_hash, feed_id and replay of the row.
+        attempt: the number of the try.
+        now: when it is tried.
+
+    Raises:
+        RejectedError: no_link (it has no http address), masked_link (its address holds a secret that the lake has not).
+    """
+    try:
+        held = json.loads(letter["replay"] or "{}")
+    except ValueError:
+        held = {}
+    held = held if isinstance(held, dict) else {}
+    url = str(held.get("url") or "")
+    if not url.lower().startswith(("http://", "https://")):
+        raise RejectedError(f"entry {letter['entry_id']} has no address to fetch", reason="no_link")
+    if "***" in url:
+        raise RejectedError(f"{url}: the secret in this address is not in the lake", reason="masked_link", url=url)
+    told: dict[str, Any] = {name: str(held[name]) for name in _TEXTS if held.get(name)}
+    told.update({name: [str(each) for each in held[name]] for name in _LISTS if isinstance(held.get(name), list)})
+    told.update({name: at for name in _TIMES if (at := _time(held.get(name))) is not None})
+    return Page(
+        entry_id=letter["entry_id"],
+        entry_hash=letter["entry_hash"] or "",
+        feed_id=letter["feed_id"] or "",
+        url=url,
+        origin="page",
+        first_seen_at=now,
+        attempt=attempt,
+        **told,
+    )
+
+
+def _time(text: Any) -> Optional[Timestamp]:
+    try:
+        return Timestamp.from_rfc3339(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
 
 
 class _TryEach(beam.DoFn):

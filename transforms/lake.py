@@ -352,6 +352,11 @@ class Lake:
             known = (until > now.micros) | (made >= MOST_ATTEMPTS_OF_AN_ENTRY)
             return np.where(known, 0, made + 1).tolist()
 
+    def attempts_made(self, entry_ids: Sequence[str]) -> Sequence[int]:
+        """Return how often each entry was tried, whatever version of it; 0 for one that never was."""
+        with self.lock:
+            return self._attempts.get(keys_of(entry_ids)).tolist() if entry_ids else []
+
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         """Return whether a transient failure of this feed waits to be tried again now.
 
