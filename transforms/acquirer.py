@@ -23,6 +23,7 @@ Limits: formats beyond what `parse` reads and discovery are not here.
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 import random
 import threading
@@ -260,6 +261,13 @@ class Acquirer:
             raise RuntimeError("the acquirer is closed")
         self._finished.count(len(feeds))
         self._loop.call_soon_threadsafe(self._guarded, lambda: self._spawn(self._begin(feeds)))
+
+    def start_pages(self, pages: Sequence[Page]) -> None:
+        """Fetch `pages` again and return at once; each ends in exactly one `Page` or `Failure`. No feed is polled."""
+        if self._finished.closed:
+            raise RuntimeError("the acquirer is closed")
+        self._finished.count(len(pages))
+        self._loop.call_soon_threadsafe(self._guarded, lambda: self._fetch_again(pages))
 
     def harvest(self, max_items: int = 100, timeout_seconds: float = 1.0) -> list[Item]:
         """Return finished items, oldest first; waits up to `timeout_seconds` for one, not when `idle`.
@@ -573,7 +581,19 @@ class Acquirer:
             self._pages.want(page.url, lambda outcome: self._deliver(run, page, outcome), afresh=afresh)
 
     def _deliver(self, run: _Run, page: Page, outcome: Optional[Outcome] = None) -> None:
-        """Put out what became of an entry: its page, its feed's text, or a failure."""
+        self._put(self._item_of(page, outcome))
+        self._settle(run)
+
+    def _fetch_again(self, pages: Sequence[Page]) -> None:
+        for page in pages:
+            self._pages.want(page.url, functools.partial(self._deliver_again, page), afresh=True)
+
+    def _deliver_again(self, page: Page, outcome: Outcome) -> None:
+        self._put(self._item_of(page, outcome))
+        self._finished.count(-1)
+
+    def _item_of(self, page: Page, outcome: Optional[Outcome]) -> Item:
+        """Return what became of an entry: its page, its feed's text, or a failure."""
         item: Item = page
         if isinstance(outcome, PageAnswer):
             item = replace(page, url=outcome.url, html=outcome.body, content_type=outcome.content_type)
@@ -583,5 +603,4 @@ class Acquirer:
                 item = replace(page, origin="feed")
             else:
                 item = failure_of(page, outcome, stage="fetch", now=self._now())
-        self._put(item)
-        self._settle(run)
+        return item
