@@ -265,6 +265,7 @@ _COMMANDS = {
     "ingest": _Command("poll feeds once and commit what is new to the lake", _ingest_flags, _ingest),
     "stream": _Command("poll feeds for as long as it runs and commit what is new", _stream_flags, _stream),
     "backfill": _Command("commit archived pages (WARC or JSONL) to the lake", _backfill_flags, _backfill),
+    "replay": _in_room("pipelines.replay_command", "try entries that failed again now"),
     "clean": _in_room("pipelines.clean_page", "print the story of one page or text file"),
     "feeds": _in_room("pipelines.feeds_command", "check the health of a list of feeds, or export it"),
     "show": _in_room("pipelines.show_article", "print one article of the lake, and why it is as it is"),

@@ -27,6 +27,12 @@ examples:
   newsbeam backfill --lake news CC-NEWS-20260101000000-00001.warc.gz
   newsbeam backfill --lake news pages.jsonl.gz        lines with url and html, or url, text, title, published
 """,
+    "replay": """\
+examples:
+  newsbeam replay --dry-run                           how many dead letters would be tried again, by reason
+  newsbeam replay --reason http_503 --since 2d        a site was down
+  newsbeam replay --site example.org                  permanent dead letters as well
+""",
     "clean": """\
 examples:
   newsbeam clean https://example.org/2026/story.html
