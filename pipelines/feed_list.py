@@ -39,13 +39,13 @@ MOST_LIST_BYTES = 64 * 1024 * 1024  # a list of a million feeds has about 100 by
 MOST_NAMED_FAULTS = 5
 MOST_GROUPS = 100  # within one another; each is a tag of the feeds in it
 
-_TOML_START = re.compile(r"(?:\s|#[^\n]*\n)*(?:\[|[\w\-]+[ \t]*=)")
+_TOML_START = re.compile(r"(?:\s|#[^\n]*\n)*+(?:\[|[\w\-]+[ \t]*=)")
 _TABLE = re.compile(r"^[ \t]*\[\[[ \t]*feeds[ \t]*\]\]", re.MULTILINE)
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _AMPERSAND = re.compile(
     r"&(?!(?:lt|gt|amp|quot|apos);|#[0-9]{1,7};|#x[0-9A-Fa-f]{1,6};)(?:([A-Za-z][A-Za-z0-9]{1,31});)?"
 )
-_XML_DECLARATION = re.compile(r"\s*<\?xml\b[^>]{0,400}\?>")
+_XML_DECLARATION = re.compile(r"\s*+<\?xml\b[^>]{0,400}\?>")
 _SCHEMES = {"http": 80, "https": 443}
 _log = logging.getLogger(__name__)
 
@@ -133,7 +133,9 @@ def feeds_from_opml(data: bytes, name: str, *, note: Callable[[str], None] = _lo
     """
     text, _ = decode_markup(data, content_type=None)
     # What is declared was true of the bytes; the line stays, so that the numbers of those below do.
-    text = _XML_DECLARATION.sub(lambda match: "\n" * match.group().count("\n"), text, count=1)
+    declared = _XML_DECLARATION.match(text)
+    if declared is not None:
+        text = "\n" * declared.group().count("\n") + text[declared.end() :]
     try:
         outlines = _read_outlines(text)
     except (xml.sax.SAXParseException, ExternalReferenceForbidden) as error:

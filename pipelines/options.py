@@ -20,7 +20,7 @@ from pipelines.feed_list import feeds_from_tables, feeds_from_urls, read_feed_li
 from pipelines.feed_secrets import request_headers_of
 from pipelines.feed_tables import parse_interval
 from transforms.acquire import AcquireConfig
-from transforms.errors import UsageError, one_line
+from transforms.errors import UsageError, mask_url, one_line
 from transforms.http import parse_allow_host
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
 from transforms.records import FeedSpec
@@ -354,8 +354,14 @@ def read_feeds(
             feeds.extend(read_feed_list(path.parent / name, needs_secrets=needs_secrets))
     unique: dict[str, FeedSpec] = {}
     for feed in feeds:
-        unique.setdefault(feed.feed_id, feed)
+        kept = unique.setdefault(feed.feed_id, feed)
+        if _how_polled(kept) != _how_polled(feed):
+            _log.warning("%s is listed twice, differently; it counts as it is listed first", mask_url(feed.url))
     return tuple(unique.values())
+
+
+def _how_polled(feed: FeedSpec) -> tuple[Any, ...]:
+    return feed.headers, feed.is_paused, feed.min_interval_seconds, feed.max_interval_seconds
 
 
 def _read_toml(path: Path) -> Mapping[str, Any]:
