@@ -27,6 +27,8 @@ from datetime import UTC, date, datetime
 from typing import Any, Optional
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from apache_beam.utils.timestamp import Timestamp
 
@@ -162,34 +164,30 @@ def choose(lake: Lake, wanted: Wanted, now: Timestamp) -> Choice:
         keep = keep & (ds.field("failed_at") >= since)
         days = (since.date().isoformat(), "9999-12-31")
     columns = ["entry_id", "entry_hash", "feed_id", "url", "reason", "attempt", "failed_at", "replay"]
-    letters = lake.read(DEAD_LETTERS, columns, keep=keep, days=days).to_pylist()
+    rows = lake.read(DEAD_LETTERS, columns, keep=keep, days=days)
     lake.refresh()
-    made = lake.attempts_made([letter["entry_id"] for letter in letters])
+    # Most dead letters of an old lake are resolved: their entries were tried again since.
+    made = pa.array(lake.attempts_made(rows["entry_id"].to_pylist()), pa.int64())
+    letters = rows.filter(pc.greater_equal(rows["attempt"].cast(pa.int64()), made)).to_pylist()
     archives = lake.read(POLLS, ["feed_id"], keep=ds.field("format").isin(["warc", "jsonl"]))
-    return choice_of(letters, made, set(archives["feed_id"].to_pylist()), sites=wanted.sites, now=now)
+    return choice_of(letters, set(archives["feed_id"].to_pylist()), sites=wanted.sites, now=now)
 
 
 def choice_of(
-    letters: Sequence[Mapping[str, Any]],
-    made: Sequence[int],
-    archives: set[str],
-    *,
-    sites: Sequence[str],
-    now: Timestamp,
+    letters: Sequence[Mapping[str, Any]], archives: set[str], *, sites: Sequence[str], now: Timestamp
 ) -> Choice:
     """Return what of `letters` is to be tried, and what cannot be.
 
     Args:
-        letters: rows of dead_letters, failures alone.
-        made: of each row's entry, how often it was tried in all.
+        letters: rows of dead_letters: failures that are their entry's newest try.
         archives: feed_ids that are archives.
         sites: registrable domains; empty for all.
         now: when they are tried.
     """
     newest: dict[str, Mapping[str, Any]] = {}
-    for letter, attempts in zip(letters, made, strict=True):
-        held = newest.get(letter["entry_id"])
-        if letter["attempt"] >= attempts and (held is None or held["failed_at"] < letter["failed_at"]):
+    for letter in letters:
+        held = newest.get(letter["entry_id"])  # two versions of an entry may have failed in the same try
+        if held is None or held["failed_at"] < letter["failed_at"]:
             newest[letter["entry_id"]] = letter
     choice = Choice()
     for letter in newest.values():
@@ -215,7 +213,8 @@ def _lines(choice: Choice, verb: str) -> Sequence[str]:
 
 
 def _in_brackets(counts: Counter[str]) -> str:
-    return f" ({', '.join(f'{count} {name}' for name, count in counts.most_common())})" if counts else ""
+    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return f" ({', '.join(f'{count} {name}' for name, count in most_first)})" if counts else ""
 
 
 def _as_json(choice: Choice) -> dict[str, Any]:

@@ -150,23 +150,22 @@ def letter(entry: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "rows, made, sites, tried, skipped",
+    "rows, sites, tried, skipped",
     [
-        ([], [], [], [], {}),
-        ([letter("a"), letter("b")], [1, 1], [], [("a", 2), ("b", 2)], {}),
-        ([letter("a"), letter("a", attempt=2)], [2, 2], [], [("a", 3)], {}),  # the older try is history
-        ([letter("a")], [2], [], [], {}),  # resolved: there was a later try
-        ([letter("a"), letter("a", entry_hash="2")], [1, 1], [], [("a", 2)], {}),
-        ([letter("a"), letter("b", url="https://two.example/x")], [1, 1], ["two.example"], [("b", 2)], {}),
-        ([letter("a", feed_id="archive")], [1], [], [], {"of_an_archive": 1}),
-        ([letter("a", url="")], [1], [], [], {"no_link": 1}),
-        ([letter("a", url="https://one.example/?key=***")], [1], ["two.example"], [], {}),
+        ([], [], [], {}),
+        ([letter("a"), letter("b", attempt=2)], [], [("a", 2), ("b", 3)], {}),
+        ([letter("a"), letter("a", entry_hash="2")], [], [("a", 2)], {}),
+        ([letter("a"), letter("b", url="https://two.example/x")], ["two.example"], [("b", 2)], {}),
+        ([letter("a", feed_id="archive")], [], [], {"of_an_archive": 1}),
+        ([letter("a", url="")], [], [], {"no_link": 1}),
+        ([letter("a", url="https://one.example/?key=***")], [], [], {"masked_link": 1}),
+        ([letter("a", url="https://one.example/?key=***")], ["two.example"], [], {}),
     ],
 )
 def test_choice(
-    rows: list[dict[str, Any]], made: list[int], sites: list[str], tried: list[tuple[str, int]], skipped: dict[str, int]
+    rows: list[dict[str, Any]], sites: list[str], tried: list[tuple[str, int]], skipped: dict[str, int]
 ) -> None:
-    choice = choice_of(rows, made, {"archive"}, sites=sites, now=LATER)
+    choice = choice_of(rows, {"archive"}, sites=sites, now=LATER)
     assert [(page.entry_id, page.attempt) for page in choice.pages] == tried
     assert dict(choice.skipped) == skipped
     assert sum(choice.reasons.values()) == len(tried)
