@@ -157,6 +157,8 @@ def feeds_from_opml(data: bytes, name: str, *, note: Callable[[str], None] = _lo
             outlines.root, "other XML"
         )
         raise UsageError(f"{name} is {kind}, not a list of feeds; give its address instead, or an OPML file")
+    if outlines.sites_without_feed:
+        note(f"{name}: {outlines.sites_without_feed} outlines name a site (htmlUrl) but no feed of it (xmlUrl)")
     return _checked(outlines.found, outlines.faults, name, note)
 
 
@@ -281,6 +283,7 @@ class _Outlines(xml.sax.ContentHandler):
         self.root = ""
         self.found: list[tuple[int, FeedSpec]] = []
         self.faults: list[tuple[int, str]] = []
+        self.sites_without_feed = 0
         self._groups: list[tuple[Optional[str], bool]] = []  # of each open outline: its title, is it paused
         self._locator: Any = None
 
@@ -300,6 +303,7 @@ class _Outlines(xml.sax.ContentHandler):
             raise xml.sax.SAXNotSupportedException(f"outlines are nested more than {MOST_GROUPS} deep")
         if not given.get("xmlurl"):
             self._groups.append((title, is_paused))
+            self.sites_without_feed += bool(given.get("htmlurl"))
             return
         groups = [group for group, _ in self._groups]
         self._groups.append((None, is_paused))

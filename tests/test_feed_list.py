@@ -125,6 +125,13 @@ def test_a_feed_listed_twice_is_polled_once_with_a_note():
     assert notes == ["f.txt: line 2 repeats line 1; each feed is polled once"]
 
 
+def test_a_site_without_a_feed_is_noted():
+    notes: list[str] = []
+    text = '<opml><body><outline htmlUrl="https://s.example/"/><outline xmlUrl="https://a.example/"/></body></opml>'
+    assert feeds_from_opml(text.encode(), "x.opml", note=notes.append) == [spec("https://a.example/")]
+    assert notes == ["x.opml: 1 outlines name a site (htmlUrl) but no feed of it (xmlUrl)"]
+
+
 def test_arguments():
     assert feeds_from_urls([]) == []
     assert feeds_from_urls(["https://a.example/?key=1", " http://b.example "]) == [
