@@ -40,7 +40,7 @@ MOST_NAMED_FAULTS = 5
 MOST_GROUPS = 100  # within one another; each is a tag of the feeds in it
 
 _TOML_START = re.compile(r"(?:\s|#[^\n]*\n)*+(?:\[|[\w\-]+[ \t]*=)")
-_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*feeds[ \t]*\]\]", re.MULTILINE)
+_TABLE = re.compile(r"[ \t]*\[\[[ \t]*feeds[ \t]*\]\]")
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _AMPERSAND = re.compile(
     r"&(?!(?:lt|gt|amp|quot|apos);|#[0-9]{1,7};|#x[0-9A-Fa-f]{1,6};)(?:([A-Za-z][A-Za-z0-9]{1,31});)?"
@@ -208,7 +208,7 @@ def feeds_from_tables(
     Raises:
         UsageError: a table is wrong, with its line, or there is none.
     """
-    starts = [text.count("\n", 0, match.start()) + 1 for match in _TABLE.finditer(text)]
+    starts = [number for number, line in enumerate(text.split("\n"), 1) if _TABLE.match(line)]
     unit, numbers = ("line", starts) if len(starts) == len(tables) else ("table", list(range(1, len(tables) + 1)))
     found: list[tuple[int, FeedSpec]] = []
     faults: list[tuple[int, str]] = []
