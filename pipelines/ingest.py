@@ -19,7 +19,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.options import Config, default_workers
+from pipelines.options import Config
 from transforms.acquire import Acquire
 from transforms.commit import CommitToLake, check_books, waiting_polls
 from transforms.errors import LakeError
@@ -47,7 +47,7 @@ def build(pipeline: beam.Pipeline, wave: Wave, config: Config, run_id: str) -> N
 def clean(pages: Any, failures: Any, polls: Any, config: Config, *, is_stream: bool = False) -> Any:
     """Build the rest of the graph, which archives and streams share: from pages to what is committed."""
     extracted = pages | "extract text" >> ExtractText(
-        workers=config.workers or default_workers(), strict=config.strict, carry_over=is_stream
+        workers=config.workers, strict=config.strict, carry_over=is_stream
     )
     stripped = extracted.rows | "strip cruft" >> StripCruft(strict=config.strict)
     fingerprinted = stripped.rows | "fingerprint" >> FingerprintArticles(strict=config.strict)

@@ -9,7 +9,6 @@ Decisions:
 import argparse
 import contextlib
 import logging
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -397,11 +396,6 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         if name in held and (not isinstance(held[name], kind) or (isinstance(held[name], int) and held[name] < 0)):
             raise UsageError(f"{path}: {name} = {held[name]!r} is not what it should be; see `newsbeam init`")
     return data
-
-
-def default_workers() -> int:
-    """Return how many extraction processes to use: one for each core this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def positive(text: str) -> int:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from tests.compare_lake import compare
 from tests.conftest import ROOT
 from tests.engines import MARK, kill_marked, marked_processes, prism_binary, wait_until
-from tests.trickle import Trickle, TrickleProcess, compare
+from tests.trickle import Trickle, TrickleProcess
 from transforms.lake import Lake
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS
 

@@ -1,8 +1,10 @@
 """Pages to articles: what is kept, what the page says about it, what is refused, and that nothing gets stuck."""
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import apache_beam as beam
@@ -14,7 +16,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.article_url import article_id_of
 from transforms.errors import RejectedError
-from transforms.extract_text import CARRY_SECONDS, ExtractText, draft_of, extract_article
+from transforms.extract_text import CARRY_SECONDS, ExtractText, draft_of, extract_article, processors
 from transforms.records import Page
 
 URL = "https://www.sundvik-post.example/politics/2026/bridge-stays-closed-4711"
@@ -526,3 +528,16 @@ def _stamp(draft: Any, at: Any = beam.DoFn.TimestampParam) -> tuple[str, float]:
 def test_limits_out_of_range_are_told(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         ExtractText(**settings)
+
+
+@pytest.mark.parametrize(
+    ("quota", "share"), [("50000 100000", 1), ("150000 100000", 2), ("max 100000", 64), ("0 0", 64), ("odd", 64)]
+)
+def test_a_containers_share_of_the_processors_counts(
+    quota: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    told = tmp_path / "cpu.max"
+    told.write_text(quota + "\n")
+    assert processors(told) == share
+    assert processors(tmp_path / "none") == 64

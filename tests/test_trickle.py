@@ -26,20 +26,10 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from pipelines.ingest import ingest
 from pipelines.options import Config
+from tests.compare_lake import Truth, compare, freshness, percentile
 from tests.conftest import ROOT
 from tests.poison_work import POISONS, poison_mark
-from tests.trickle import (
-    POISON_HOST,
-    SILENT_HOST,
-    SLOW_HOST,
-    Trickle,
-    TrickleProcess,
-    Truth,
-    compare,
-    freshness,
-    main,
-    percentile,
-)
+from tests.trickle import POISON_HOST, SILENT_HOST, SLOW_HOST, Trickle, TrickleProcess, main
 from transforms.acquire import AcquireConfig
 from transforms.address_rules import parse_allow_host
 from transforms.assign_copies import CopyMemory, assign_copies

@@ -22,11 +22,7 @@ Decisions:
     Feeds have an ETag, and a Last-Modified once the second it names is over: within it a further item could appear
     that a 304 would then hide. So an entry is lost for ever only by a client that believes a validator too early.
 
-    An update may appear before anybody saw the text it replaces. What must be there is the last text; what may be
-    there is each earlier one, in order.
-
-Limits: HTTP/1.1 without TLS, compression and ranges; an entry stands in one feed only; `freshness` goes by
-`committed_at`, which is taken at the beginning of the commit.
+Limits: HTTP/1.1 without TLS, compression and ranges; an entry stands in one feed only.
 """
 
 import argparse
@@ -42,22 +38,21 @@ import threading
 import time
 import urllib.request
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from html import escape
 from pathlib import Path
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Optional, Union
 
 from aiohttp import web
 
+from tests.compare_lake import Truth
+from tests.news_texts import Writer
 from tests.poison_work import POISONS, poison_mark
 from transforms.article_url import article_id_of, article_url
-from transforms.commit import check_books
-from transforms.lake import Lake
-from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, TableSchema
 
 ROOT = Path(__file__).resolve().parent.parent
 Seed = Union[int, str]
@@ -74,276 +69,6 @@ POINTING_HOST = "pointing.example"
 POISON_HOST = "poison.example"
 _SITES = ("alderton", "brackwater", "cindermoor", "dunholt", "elmsworth", "fennick", "gallowmere", "hexby", "ilverton")
 _CONTROL_HOSTS = ("127.0.0.1", "localhost")
-
-# ---- texts --------------------------------------------------------------------------------------------------------
-
-
-def _joined(heads: str, tails: str = "") -> tuple[str, ...]:
-    return tuple(head + tail for head in heads.split() for tail in tails.split() or [""])
-
-
-_SURNAMES = _joined(
-    "Ab Bar Cal Dor El Fen Gar Hal Ing Jor Kel Lom Mar Nor Os Pel Quin Ros Sal Tor Ul Ver Wen Yar Zel Brin Cros Drev",
-    "wick mann stad lund berg more dale hurst sen ley rath ford gren vik ton ander",
-)
-_PLACES = _joined(
-    "Alm Birn Cord Dray Esk Fal Grim Hol Ister Juln Kast Lind Mor Nes Orl Pren Rav Stor Tarn Ulv Vest Wal Yst Zorn",
-    "haven bridge mouth feld dorf minster combe sund beck gate holm wald",
-)
-_FIRST_NAMES = _joined(
-    "Ada Bruno Carla Dirk Elin Frida Gregor Hanna Ivo Jonna Karl Lena Milo Nora Otto Petra Quirin Ruth Sven Tilda Ursel "
-    "Viktor Wanda Xaver Yara Zeno Agnes Bertil Clara Doris Emil Flora Gustav Helene Ida Jakob Kaja Linus Maren"
-)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-_ENGLISH: Mapping[str, tuple[str, ...]] = {
-    "body": _words(
-        "council, harbour board, school board, county assembly, transport authority, hospital trust, planning office, "
-        "water company, fire service, housing association, university senate, chamber of trade, forestry office"
-    ),
-    "day": _words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
-    "do": _words(
-        "rebuild, sell, close, enlarge, lease, insure, repaint, inspect, move, shorten, flood, drain, fence, reopen, "
-        "auction, heat, replace, survey, widen, dismantle, restore, photograph, measure, test, rename, abandon"
-    ),
-    "did": _words(
-        "praised, rejected, delayed, approved, criticised, welcomed, postponed, reviewed, financed, halved, doubled, "
-        "overlooked, defended, questioned, completed, suspended, revived, audited, rewrote, supported, stopped"
-    ),
-    "adj": _words(
-        "old, narrow, northern, disused, wooden, popular, costly, flooded, quiet, temporary, medieval, rusty, crowded, "
-        "private, unfinished, electric, hidden, southern, damaged, famous, empty, modern, public, steep, leaking, small"
-    ),
-    "thing": _words(
-        "bridge, pier, swimming pool, tram line, library, brewery, lighthouse, market hall, observatory, railway yard, "
-        "cinema, power station, cattle market, ferry terminal, sawmill, town hall, quarry, archive, orchard, reservoir, "
-        "concert hall, bus depot, museum, greenhouse, dairy, chapel, printing works, canal lock, airfield, boatyard, "
-        "bakery, water tower, stadium, clinic, tannery, weather station, tunnel, prison, vineyard, shipyard, kiosk"
-    ),
-    "things": _words(
-        "lamps, timetables, turbines, tickets, herons, apple trees, fire engines, bicycles, violins, drainage pipes, "
-        "nesting boxes, school desks, delivery vans, roof tiles, sheep, fishing boats, parking meters, beehives, maps, "
-        "telephones, snow ploughs, benches, church bells, solar panels, test tubes, oil drums, tractors, lifeboats"
-    ),
-    "people": _words(
-        "residents, shopkeepers, nurses, anglers, engineers, teachers, farmers, students, firefighters, musicians, "
-        "pensioners, divers, cyclists, postal workers, biologists, tenants, pilots, bakers, historians, carpenters, "
-        "inspectors, volunteers, lawyers, sailors, gardeners, electricians, parents, translators, drivers"
-    ),
-    "trade": _words(
-        "mayor, chief engineer, headmaster, spokeswoman, treasurer, harbour master, architect, conductor, geologist, "
-        "union leader, librarian, veterinary surgeon, surveyor, accountant, fire chief, ornithologist, shop steward"
-    ),
-    "money": _words("crowns, guilders, florins, thalers, marks, ducats"),
-    "month": _words("January, February, March, April, May, June, July, August, September, October, November, December"),
-    "cause": _words(
-        "heavy rain, a broken valve, missing permits, rising wages, a clerical error, the spring tide, poor visibility, "
-        "an unpaid bill, a lack of spare parts, faulty wiring, a sudden frost, low demand, a fallen oak, a strike"
-    ),
-    "event": _words(
-        "summer fair, hearing, regatta, harvest, exhibition, inquest, chess tournament, flower show, election, marathon, "
-        "choir contest, trial run, book festival, public inquiry, reunion, film week, cattle show, census"
-    ),
-    "how": _words(
-        "quietly, unanimously, reluctantly, at once, without debate, after midnight, in a hurry, by letter, on the radio, "
-        "behind closed doors, with a smile, for the second time, against all advice, ahead of schedule"
-    ),
-}
-_ENGLISH_SENTENCES = (
-    "The {body} of {place} decided {how} on {day} to {do} the {adj} {thing}, at a cost of {num} {money}.",
-    "{People} near {place} {did} the plan for the {thing} {how}, and {small} of them signed a letter to {per}.",
-    "Because of {cause}, {num} {things} had to be taken from the {adj} {thing} to {place} before {day}.",
-    "{per}, a {trade} from {place}, {did} the {thing} and called its {things} too {adj} for a town of {num} people.",
-    "“Nobody asked the {people} whether the {thing} was {adj},” said {sur}, who {did} the {event} in {month}.",
-    "By {month} the {body} wants to {do} {small} {things} and the {adj} {thing} beside the {thing} in {place}.",
-    "A {trade} found {num} {things} in the {thing} at {place}, most of them {adj} since the {event} of {year}.",
-    "The {event} in {place} drew {num} {people} on {day}, although {cause} kept the {adj} {thing} shut.",
-    "{sur} told {people} {how} that {cause}, not the {body}, was to blame for the {adj} {thing}.",
-    "Since {year} the {thing} has lost {num} {things}, according to a {trade} whom the {people} of {place} trust.",
-    "When the {adj} {thing} opened in {year}, {people} paid {small} {money} to see its {things}.",
-    "The {body} {did} a rival offer from {per}, who wanted to {do} the {thing} for {num} {money}.",
-    "In {place}, {small} {people} met {how} to {do} what {cause} had left of the {adj} {thing}.",
-    "Tests in {month} showed that {num} of the {things} were {adj}, and {sur} {did} the {thing} {how}.",
-    "{People} and {people} from {place} will share the {thing} until {month}, unless {cause} makes the {body} think again.",
-    "A report by {per} puts the price of {things} at {num} {money}, or {small} for each of the {people} of {place}.",
-    "On {day} the {trade} {did} a claim that {cause} could {do} the {adj} {thing} within {small} weeks.",
-    "{place} has had {small} {things} and one {thing} since {year}, when the {body} last {did} its {event}.",
-    "“We shall {do} every {thing} from here to {place},” {sur} wrote {how} to the {body} in {month}.",
-    "Half of the {num} {things} were bought by {people}, the rest by a {adj} {thing} near {place}.",
-    "The {thing} belongs to {per}, whose family {did} {things} there {how} until {cause} ended the trade in {year}.",
-    "What happens to the {adj} {things} is open: {people} want them for the {event}, the {body} for its {thing}.",
-    "Traffic past the {thing} in {place} was stopped {how} while {small} {people} moved {num} {things}.",
-    "The {trade} of {place} expects {num} visitors at the {event}, more than the {adj} {thing} can hold.",
-    "Without the {thing}, {sur} reckons, {people} would need {small} {adj} {things} by {month} to reach {place}.",
-    "A court in {place} {did} the sale {how}, since {cause} in {year} had made the {thing} worth {num} {money}.",
-    "Last {month} {small} {people} had {did} the {event}; this time {per} brought {num} {things} {how}.",
-    "{per} and the {body} differ over {cause}: one would {do} the {thing}, the other {do} its {adj} {things}.",
-    "For {num} {money} a {trade} offered {how} to {do} the {event} and {small} {adj} {things} in {place}.",
-    "Next {day} the {people} of {place} vote on the {thing}, the {things} and a loan of {num} {money}.",
-    "Not far from {place}, {cause} damaged {small} {things} of a {trade} who had {did} the {body} {how}.",
-    "The {adj} {thing} stands {small} miles from {place}; {people} reach it by way of the {thing} that {sur} {did}.",
-    "Only the {event} of {month} {year} had more {things}, and then {cause} drove {num} {people} home.",
-    "Insurers {did} the {adj} {thing} in {month}, {sur} said, but {how} paid {num} {money} for the {things}.",
-)
-_ENGLISH_TITLES = (
-    "{place} {body} to {do} {adj} {thing} after {cause}",
-    "{People} of {place} split over {adj} {thing} and {num} {things}",
-    "{sur} {did} {thing} in {place} as {event} nears",
-    "{num} {things} found at {adj} {thing} near {place}",
-    "How {cause} changed the {event} of {place}",
-)
-
-_GERMAN: Mapping[str, tuple[str, ...]] = {
-    "body": _words(
-        "Gemeinde, Hafenbehörde, Schulleitung, Kreisverwaltung, Feuerwehr, Forstverwaltung, Handelskammer, Klinikleitung, "
-        "Baubehörde, Universität, Wasserwacht, Genossenschaft, Denkmalpflege, Bürgerstiftung, Verkehrsgesellschaft"
-    ),
-    "day": _words("Montag, Dienstag, Mittwoch, Donnerstag, Freitag, Samstag, Sonntag"),
-    "inf": _words(
-        "erneuern, verkaufen, schließen, vergrößern, verpachten, versichern, streichen, prüfen, verlegen, kürzen, räumen, "
-        "einzäunen, versteigern, beheizen, ersetzen, vermessen, verbreitern, abtragen, aufgeben, fotografieren, umbenennen"
-    ),
-    "part": _words(
-        "gelobt, abgelehnt, verschoben, genehmigt, kritisiert, begrüßt, vertagt, geprüft, bezahlt, halbiert, verdoppelt, "
-        "übersehen, verteidigt, bezweifelt, vollendet, ausgesetzt, gestoppt, überarbeitet, unterstützt, gefilmt, gezählt"
-    ),
-    "adj": _words(
-        "alte, schmale, nördliche, stillgelegte, hölzerne, beliebte, teure, überflutete, ruhige, vorläufige, verrostete, "
-        "überfüllte, private, unfertige, elektrische, verborgene, südliche, beschädigte, berühmte, leere, moderne, steile"
-    ),
-    "thing": _words(
-        "Brücke, Mole, Schwimmhalle, Straßenbahn, Bücherei, Brauerei, Markthalle, Sternwarte, Werft, Molkerei, Kapelle, "
-        "Druckerei, Schleuse, Landebahn, Bäckerei, Gerberei, Klinik, Wetterwarte, Gärtnerei, Seilbahn, Ziegelei, Mühle, "
-        "Konzerthalle, Turnhalle, Talsperre, Fähre, Burgruine, Kaserne, Stadtmauer, Festwiese, Feuerwache, Tankstelle"
-    ),
-    "things": _words(
-        "Lampen, Fahrpläne, Turbinen, Eintrittskarten, Graureiher, Apfelbäume, Löschfahrzeuge, Fahrräder, Geigen, Rohre, "
-        "Nistkästen, Schulbänke, Lieferwagen, Dachziegel, Schafe, Fischerboote, Parkuhren, Bienenstöcke, Landkarten, "
-        "Telefone, Schneepflüge, Sitzbänke, Kirchenglocken, Solarzellen, Ölfässer, Traktoren, Rettungsboote, Gemälde"
-    ),
-    "people": _words(
-        "Anwohner, Händler, Pflegekräfte, Angler, Lehrkräfte, Landwirte, Studierende, Feuerwehrleute, Musiker, Taucher, "
-        "Radfahrer, Mieter, Piloten, Bäcker, Historiker, Zimmerleute, Gutachter, Freiwillige, Matrosen, Gärtner, Eltern"
-    ),
-    "trade": _words(
-        "Bürgermeisterin, Ingenieurin, Schulleiterin, Sprecherin, Kämmerin, Hafenmeisterin, Architektin, Dirigentin, "
-        "Geologin, Bibliothekarin, Tierärztin, Försterin, Buchhalterin, Vogelkundlerin, Richterin, Lotsin, Winzerin"
-    ),
-    "money": _words("Kronen, Gulden, Taler, Mark, Dukaten, Franken"),
-    "month": _words("Januar, Februar, März, April, Mai, Juni, Juli, August, September, Oktober, November, Dezember"),
-    "cause": _words(
-        "starker Regen, ein defektes Ventil, fehlende Papiere, steigende Löhne, ein Schreibfehler, die Springflut, dichter "
-        "Nebel, eine offene Rechnung, plötzlicher Frost, geringe Nachfrage, eine gestürzte Eiche, ein Warnstreik"
-    ),
-    "event": _words(
-        "Anhörung, Regatta, Ernte, Ausstellung, Blumenschau, Wahl, Probefahrt, Lesewoche, Untersuchung, Filmwoche, "
-        "Viehschau, Volkszählung, Versammlung, Preisverleihung, Sonnwendfeier, Schachpartie, Einweihung"
-    ),
-    "how": _words(
-        "heimlich, einstimmig, widerwillig, sofort, ohne Aussprache, nach Mitternacht, in aller Eile, schriftlich, im Radio, "
-        "hinter verschlossenen Türen, lächelnd, zum zweiten Mal, gegen jeden Rat, vorzeitig, unter Beifall"
-    ),
-}
-_GERMAN_SENTENCES = (
-    "Die {body} in {place} will die {adj} {thing} {how} {inf}, was nach Angaben vom {day} rund {num} {money} kostet.",
-    "{People} aus {place} haben die {thing} {how} {part}, und {small} von ihnen schrieben einen Brief an {per}.",
-    "{Cause} war schuld, dass {num} {things} vor {day} aus der {adj}n {thing} nach {place} gebracht wurden.",
-    "{per}, {trade} aus {place}, hat die {event} {part} und nannte die {things} zu teuer für {num} {people}.",
-    "„Niemand hat die {people} nach der {adj}n {thing} gefragt“, sagte {sur}, {trade} in {place}.",
-    "Bis {month} möchte die {body} {small} {things} ersetzen und die {thing} neben der {adj}n {thing} {inf}.",
-    "Eine {trade} fand {num} {things} in der {thing} von {place}, die seit der {event} {year} niemand {part} hatte.",
-    "Zur {event} in {place} kamen am {day} {num} {people}, obwohl {cause} die {adj} {thing} lahmlegte.",
-    "{sur} erklärte den Anwesenden {how}, dass {cause} und nicht die {body} der {adj}n {thing} geschadet habe.",
-    "Seit {year} fehlen der {thing} {num} {things}, wie eine {trade} vorrechnet, der {people} in {place} vertrauen.",
-    "Als die {adj} {thing} {year} öffnete, zahlten {people} {small} {money}, um {things} zu sehen.",
-    "Die {body} hat ein Angebot von {per} {part}, die {thing} für {num} {money} zu übernehmen.",
-    "In {place} trafen sich {small} {people} {how}, um über {things} und die {adj} {thing} zu reden.",
-    "Messungen im {month} ergaben, dass {num} {things} schadhaft sind; {sur} hat die {thing} daraufhin {how} {part}.",
-    "{People} und {people} aus {place} teilen sich bis {month} die {thing}, falls nicht {cause} die {body} umstimmt.",
-    "Ein Bericht von {per} beziffert {things} auf {num} {money}, also {small} für jeden der {people} in {place}.",
-    "Am {day} hat die {trade} bestritten, dass {cause} die {adj} {thing} binnen {small} Wochen gefährde.",
-    "{place} besitzt {small} {things} und eine {thing}, seit die {body} {year} ihre {event} {part} hat.",
-    "„Wir werden jede {thing} bis {place} {inf}“, schrieb {sur} im {month} {how} an die {body}.",
-    "Von den {num} Stücken kauften {people} die Hälfte, den Rest bekam eine {adj} {thing} bei {place}.",
-    "Die {thing} gehört {per}, deren Familie dort {how} {things} lagerte, bis {cause} dem {year} ein Ende setzte.",
-    "Offen ist, was aus den Teilen wird: {people} wollen {things} zur {event}, die {body} braucht sie für ihre {thing}.",
-    "An der {thing} in {place} ruhte der Verkehr, während {small} {people} {how} {num} {things} verluden.",
-    "Zur {event} erwartet die {trade} aus {place} {num} Gäste, mehr als die {adj} {thing} fasst.",
-    "Ohne {thing}, rechnet {sur} vor, bräuchten {people} bis {month} {small} {things}, um nach {place} zu kommen.",
-    "Ein Gericht in {place} hat den Verkauf {how} {part}, weil {cause} die {thing} {year} um {num} {money} entwertete.",
-    "Im {month} hatten {small} {people} die {event} {part}; diesmal brachte {per} {num} {things} mit.",
-    "{per} und die {body} streiten über {things}: die eine will die {thing} {inf}, die andere die {adj} {thing}.",
-    "Für {num} {money} bot eine {trade} {how} an, die {event} zu leiten und {small} {things} nach {place} zu holen.",
-    "Nächsten {day} stimmen {people} in {place} über die {thing}, {things} und {num} {money} Kredit ab.",
-    "Unweit von {place} beschädigte {cause} {small} {things} einer {trade}, die der {body} {how} widersprochen hatte.",
-    "Die {adj} {thing} liegt {small} Meilen vor {place}; {people} erreichen sie über die {thing}, die {sur} {part} hat.",
-    "Nur die {event} im {month} {year} zählte mehr {things}, doch {cause} trieb {num} {people} heim.",
-    "Versicherer haben die {adj} {thing} im {month} {part}, sagte {sur}, zahlten aber {how} {num} {money} für {things}.",
-)
-_GERMAN_TITLES = (
-    "{place}: {body} will {adj} {thing} {inf}",
-    "{People} in {place} streiten über {thing} und {num} {things}",
-    "{sur} hat {thing} in {place} {how} {part}",
-    "{num} {things} an der {adj}n {thing} bei {place} gefunden",
-    "{place} vor der {event}: {cause} ändert alles",
-)
-
-
-class _Fill(dict[str, str]):
-    """What `str.format_map` asks for words: each place in a sentence draws a new one, people and places recur."""
-
-    def __init__(self, dice: random.Random, german: bool) -> None:
-        super().__init__()
-        self._dice, self._vocabulary = dice, _GERMAN if german else _ENGLISH
-        self._cast = [f"{dice.choice(_FIRST_NAMES)} {dice.choice(_SURNAMES)}" for _ in range(4)]
-        self._places = [dice.choice(_PLACES) for _ in range(3)]
-
-    def __missing__(self, name: str) -> str:
-        dice = self._dice
-        if name == "place":
-            return dice.choice(self._places)
-        if name == "per":
-            return dice.choice(self._cast)
-        if name == "sur":
-            return dice.choice(self._cast).rpartition(" ")[2]
-        if name == "num":
-            return str(dice.randint(21, 9_800))
-        if name == "small":
-            return str(dice.randint(2, 20))
-        if name == "year":
-            return str(dice.randint(1871, 2019))
-        if name[0].isupper():
-            word = dice.choice(self._vocabulary[name.lower()])
-            return word[0].upper() + word[1:]
-        return dice.choice(self._vocabulary[name])
-
-
-class _Writer:
-    """Writes the paragraphs and headlines of one article."""
-
-    def __init__(self, dice: random.Random, german: bool) -> None:
-        self._dice, self._fill = dice, _Fill(dice, german)
-        self._titles = _GERMAN_TITLES if german else _ENGLISH_TITLES
-        sentences = _GERMAN_SENTENCES if german else _ENGLISH_SENTENCES
-        self._deck = dice.sample(sentences, len(sentences))
-
-    def title(self) -> str:
-        return self._dice.choice(self._titles).format_map(self._fill)
-
-    def paragraph(self) -> str:
-        """Return 40 to 80 words; no sentence stands twice in an article."""
-        sentences: list[str] = []
-        words = 0
-        while words < 40 or (words < 50 and self._dice.random() < 0.4):
-            sentence = self._deck.pop().format_map(self._fill)
-            sentences.append(sentence)
-            words += sentence.count(" ") + 1
-        return " ".join(sentences)
-
 
 # ---- what appears, and when ---------------------------------------------------------------------------------------
 
@@ -475,14 +200,14 @@ class _Plan:
 
     def _new(self, offset: float, feed: int, *, kind: str = "news", host: Optional[str] = None) -> _Article:
         german = self._dice.random() < GERMAN_SHARE
-        writer = _Writer(self._dice, german)
+        writer = Writer(self._dice, german)
         title = writer.title()
         paragraphs = tuple(writer.paragraph() for _ in range(self._dice.randint(3, 6)))
         return self._add(_Version(_exact(offset), title, paragraphs), feed, german, kind, host or self.feeds[feed].host)
 
     def _changed(self, article: _Article, offset: float) -> _Version:
         """Return the article with another headline, one paragraph rewritten and one more at the end."""
-        writer = _Writer(self._dice, article.german)
+        writer = Writer(self._dice, article.german)
         paragraphs = list(article.versions[-1].paragraphs)
         paragraphs[self._dice.randrange(len(paragraphs))] = writer.paragraph()
         return _Version(offset, writer.title(), (*paragraphs, writer.paragraph()))
@@ -505,54 +230,6 @@ class _Plan:
 def _exact(offset: float) -> float:
     """Return `offset` cut to what can be added to a time of day without rounding, so that moments compare as meant."""
     return math.floor(offset * 1024) / 1024
-
-
-# ---- the truth ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the lake must hold when all items have appeared and the worker is through.
-
-    Attributes:
-        articles: texts by article_id, in the order of their appearance; the last must be there.
-        appeared: by article_id the moment each text became visible, in seconds after the start.
-        urls: addresses by article_id.
-        copy_groups: article_ids with the same text, of which exactly one is the canonical.
-        dead: addresses that answer 404.
-        flaky: article_ids whose page answered 503 once: missing while a transient dead letter is on record.
-        slow: article_ids that may be missing: their page takes as long as it takes.
-        silent: addresses on a host that never answers: no article, and a dead letter or none.
-        poison: addresses of pages that misbehave, and the reason of the dead letter that must come of each.
-        started_at: time of day of the start; None when nothing has started.
-    """
-
-    articles: Mapping[str, Sequence[str]]
-    appeared: Mapping[str, Sequence[float]]
-    urls: Mapping[str, str]
-    copy_groups: Sequence[Sequence[str]]
-    dead: Sequence[str] = ()
-    flaky: Sequence[str] = ()
-    slow: Sequence[str] = ()
-    silent: Sequence[str] = ()
-    poison: Mapping[str, str] = field(default_factory=dict)
-    started_at: Optional[float] = None
-
-    def to_json(self) -> str:
-        """Return it as a JSON object."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @staticmethod
-    def from_json(text: str) -> "Truth":
-        """Return what `to_json` wrote."""
-        return Truth(**json.loads(text))
-
-
-class HasTruth(Protocol):
-    """A `Trickle` or `TrickleProcess`."""
-
-    def expected(self) -> Truth:
-        """Return the truth."""
 
 
 @dataclass(frozen=True)
@@ -972,179 +649,6 @@ def _render_page(article: _Article, version: _Version, url: str, started: float)
         f'<meta property="article:modified_time" content="{_iso(started + version.offset)}">{mark}</head>'
         f"<body>{page}</body></html>"
     ).encode()
-
-
-# ---- comparing ----------------------------------------------------------------------------------------------------
-
-
-def compare(lake_uri: str, truth: Union[Truth, HasTruth], *, complete: bool = True) -> list[str]:
-    """Return a line for each difference between a lake that nobody is writing to and the truth; empty when right.
-
-    Args:
-        lake_uri: a local folder; it is read anew, whatever this process has open.
-        truth: a `Truth`, or the server that has one.
-        complete: False for a worker that was stopped on its way: what is missing is then no difference.
-    """
-    held = truth if isinstance(truth, Truth) else truth.expected()
-    lake = _read_anew(lake_uri)
-    columns = ["article_id", "revision", "url", "text", "duplicate_of"]
-    rows = lake.read(ARTICLES, columns).to_pylist()
-    columns = ["entry_id", "stage", "attempt", "url", "disposition", "reason", "message", "permanent", "article_id"]
-    letters = lake.read(DEAD_LETTERS, columns).to_pylist()
-    return [
-        *_doubled_keys(lake),
-        *_wrong_articles(held, rows, letters, complete),
-        *_wrong_copies(held, rows),
-        *_wrong_letters(held, letters, complete),
-        *check_books(lake),
-    ]
-
-
-def _read_anew(lake_uri: str) -> Lake:
-    lake = Lake(Path(lake_uri.removeprefix("file://")).absolute())
-    lake.refresh()
-    return lake
-
-
-def _doubled_keys(lake: Lake) -> Iterator[str]:
-    tables: Sequence[TableSchema] = (ARTICLES, DEAD_LETTERS, POLLS)
-    for table in tables:
-        keys = Counter(tuple(row.values()) for row in lake.read(table, list(table.key)).to_pylist())
-        for key, count in sorted(keys.items()):
-            if count > 1:
-                yield f"{table.name}: {', '.join(map(str, key))} is there {count} times"
-
-
-def _wrong_articles(
-    truth: Truth, rows: Sequence[Mapping[str, Any]], letters: Sequence[Mapping[str, Any]], complete: bool
-) -> Iterator[str]:
-    texts_of: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for row in rows:
-        texts_of[row["article_id"]][row["revision"]].add(row["text"])
-        if row["article_id"] not in truth.articles:
-            yield f"article {row['article_id']} ({row['url']}) is there, but is no article"
-    failed: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for letter in letters:
-        if letter["disposition"] == "dead_lettered":
-            failed[letter["url"]].append(letter)
-    for article_id, texts in truth.articles.items():
-        name = f"article {article_id} ({truth.urls[article_id]})"
-        if article_id in texts_of:
-            yield from _wrong_revisions(name, texts, texts_of[article_id], complete)
-            continue
-        why = failed[truth.urls[article_id]]
-        waits = article_id in truth.flaky and any(not letter["permanent"] for letter in why)
-        if complete and not waits and article_id not in truth.slow:
-            reasons = ", ".join(sorted({str(letter["reason"]) for letter in why}))
-            yield f"{name} is missing" + (f"; dead letters of it say {reasons}" if reasons else "")
-
-
-def _wrong_revisions(name: str, texts: Sequence[str], found: Mapping[int, set[str]], complete: bool) -> Iterator[str]:
-    if sorted(found) != list(range(1, len(found) + 1)):
-        yield f"{name} has revisions {sorted(found)}"
-    places = []
-    for revision, held in sorted(found.items()):
-        for text in sorted(held):
-            if text in texts:
-                places.append(list(texts).index(text))
-            else:
-                yield f"{name} revision {revision} has a wrong text: {text[:60]!r}…"
-    if places != sorted(places):
-        yield f"{name} has its texts in the wrong order: {[place + 1 for place in places]}"
-    if len(places) > len(set(places)):
-        yield f"{name} has one text in several revisions: {[place + 1 for place in places]}"
-    if complete and places and len(texts) - 1 not in places:
-        yield f"{name} has text {max(places) + 1} of {len(texts)} as its last"
-
-
-def _wrong_copies(truth: Truth, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    group_of = {article_id: set(group) for group in truth.copy_groups for article_id in group}
-    named = {row["article_id"]: row["duplicate_of"] for row in sorted(rows, key=lambda row: row["revision"])}
-    for row in rows:
-        article_id, original = row["article_id"], row["duplicate_of"]
-        if original is None:
-            continue
-        name = f"article {article_id} ({row['url']})"
-        if article_id == original:
-            yield f"{name} is marked as a copy of itself"
-        elif original not in group_of.get(article_id, set()):
-            yield f"{name} is marked as a copy of {original}, which has another text"
-        elif original not in named:
-            yield f"{name} is marked as a copy of {original}, which is not there"
-        elif named[original] is not None:
-            yield f"{name} is marked as a copy of {original}, which is itself a copy"
-    for group in truth.copy_groups:
-        there = [article_id for article_id in group if article_id in named]
-        canonical = [article_id for article_id in there if named[article_id] is None]
-        if there and len(canonical) != 1:
-            yield f"copies {', '.join(group)}: {len(canonical)} of them are no copy, not one"
-
-
-def _wrong_letters(truth: Truth, letters: Sequence[Mapping[str, Any]], complete: bool) -> Iterator[str]:
-    wanted = {**dict.fromkeys(truth.dead, "http_404"), **truth.poison}
-    articles = set(truth.urls.values())
-    slow = {truth.urls[article_id] for article_id in truth.slow}
-    permanent: Counter[str] = Counter()
-    for letter in letters:
-        url, reason = letter["url"], letter["reason"]
-        name = f"dead letter of {url}"
-        if letter["disposition"] != "dead_lettered":
-            if len(truth.articles.get(letter["article_id"], ())) < 2:
-                yield f"{name} says {letter['disposition']} of an article that never changed"
-            continue
-        permanent[url] += bool(letter["permanent"])
-        if not reason:
-            yield f"{name} has no reason"
-        elif reason == "bug" and wanted.get(url) != "bug":
-            yield f"{name} has the reason bug: {letter['message']}"
-        elif url in wanted:
-            if letter["permanent"] and reason != wanted[url]:
-                yield f"{name} has the reason {reason}, not {wanted[url]}"
-        elif url not in articles and url not in truth.silent:
-            yield f"{name} ({reason}), which no feed lists"
-        elif letter["permanent"] and url in articles - slow:
-            yield f"{name} ({reason}) gives up an article for good"
-    for url, reason in wanted.items():
-        if permanent[url] > 1:
-            yield f"dead letter of {url} is on record {permanent[url]} times"
-        if complete and not permanent[url]:
-            yield f"{url} is not on record as {reason}"
-
-
-# ---- freshness ----------------------------------------------------------------------------------------------------
-
-
-def freshness(lake_uri: str, truth: Union[Truth, HasTruth]) -> list[float]:
-    """Return the seconds from the appearance of each text in the lake to its commit, ascending.
-
-    A text that was replaced before it was seen has no row and does not count; nor do pages that are slow, or not
-    served at first, by design. Repeated rows and wrong texts are `compare`'s business.
-
-    Raises:
-        ValueError: nothing has started yet.
-    """
-    held = truth if isinstance(truth, Truth) else truth.expected()
-    if held.started_at is None:
-        raise ValueError("nothing has appeared yet: the trickle was never started")
-    beside = {*held.slow, *held.flaky}
-    found = []
-    for row in _read_anew(lake_uri).read(ARTICLES, ["article_id", "text", "committed_at"]).to_pylist():
-        texts = list(held.articles.get(row["article_id"], ()))
-        if row["text"] in texts and row["article_id"] not in beside:
-            appeared = held.started_at + held.appeared[row["article_id"]][texts.index(row["text"])]
-            found.append(row["committed_at"].timestamp() - appeared)
-    return sorted(found)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest of `values` that at least `share` (0..1) of them do not exceed.
-
-    Raises:
-        ValueError: there are no values.
-    """
-    if not values:
-        raise ValueError("no values: nothing was committed")
-    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
 # ---- in a process of its own --------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ Decisions:
 Limits: only text in the page's HTML is found; pages that draw their text by script are `no_article`.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Optional
 
 import apache_beam as beam
@@ -38,6 +40,7 @@ WORK = "transforms.extract_core:extract_item"
 DEADLINE_SECONDS = 10.0  # a hundred times the slowest page that gave an article on the open data
 MEMORY_BYTES = 1_500_000_000  # address space, of which an idle worker has 0.4; a 20 MB page needs 0.5 more
 CARRY_SECONDS = 0.5  # what is not done so long after the last page of a bundle is carried over
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _UNDER_WAY_PER_WORKER = 3  # one at work, two waiting, so that no worker waits for the runner
 _KILLED = {
     "timeout": "extraction_timeout",
@@ -233,7 +236,7 @@ class ExtractText(beam.PTransform):
     ``extract_bug_items``.
 
     Args:
-        workers: processes; default: the processors this process may use.
+        workers: processes; default: `processors`.
         deadline_seconds: wall time for one page.
         memory_bytes: address space of one worker.
         strict: raise a defect of ours instead of making it a dead letter.
@@ -267,8 +270,16 @@ class ExtractText(beam.PTransform):
         return Mapped(outputs.rows, outputs.failures)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+def processors(quota_file: Path = CGROUP_QUOTA) -> int:
+    """Return how many processors this process may use: those it may run on, or its container's share if that is less.
+
+    Args:
+        quota_file: `cpu.max` of the control group: microseconds in each period, or ``max``. Source: Linux cgroup v2.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = quota_file.read_text().split()
+        share = math.ceil(int(quota) / int(period)) if quota != "max" else allowed
+    except (OSError, ValueError, ZeroDivisionError):
+        share = allowed
+    return max(1, min(allowed, share))

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.compare_lake import compare, freshness, percentile
 from tests.engines import FlinkCluster, free_ports, prism_binary
 from tests.stream_job import StreamJob
-from tests.trickle import TrickleProcess, compare, freshness, percentile
+from tests.trickle import TrickleProcess
 from transforms.lake import Lake
 from transforms.schemas import ARTICLES, POLLS
 

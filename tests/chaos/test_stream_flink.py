@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pipelines.flink_jobs import FlinkJobs
+from tests.compare_lake import compare, freshness, percentile
 from tests.engines import FlinkCluster, wait_until
 from tests.stream_job import StreamJob
-from tests.trickle import TrickleProcess, compare, freshness, percentile
+from tests.trickle import TrickleProcess
 
 pytestmark = [pytest.mark.chaos, pytest.mark.engines, pytest.mark.timeout(900)]
 

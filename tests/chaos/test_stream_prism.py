@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from pipelines.demo.newsroom import Newsroom
+from tests.compare_lake import compare, freshness, percentile
 from tests.conftest import ROOT
 from tests.engines import MARK, free_ports, kill_marked, marked_processes, prism_binary, wait_until
 from tests.stream_job import StreamJob
-from tests.trickle import Trickle, TrickleProcess, compare, freshness, percentile
+from tests.trickle import Trickle, TrickleProcess
 from transforms.lake import Lake
 from transforms.schemas import ARTICLES
 
