@@ -18,7 +18,7 @@ Decisions:
 
     Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them.
 
-Limits: brotli and zstd are not asked for. aiohttp repeats a request once by itself when a connection closes before
+Limits: aiohttp repeats a request once by itself when a connection closes before
 the answer, as kept-open connections do.
 """
 
@@ -40,7 +40,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from transforms.address_rules import AddressRules, AllowedHost, parse_allow_host
-from transforms.bounded_body import BoundedBody, coding_of
+from transforms.bounded_body import ACCEPT_ENCODING, BoundedBody, coding_of
 from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
 
 __all__ = ["AllowedHost", "HttpClient", "Response", "fetch_once", "parse_allow_host"]
@@ -268,7 +268,7 @@ class HttpClient:
         _HOST_UNDER_WAY.set(url.raw_host or "")
         headers = chain.headers.copy()
         headers["User-Agent"] = self._user_agent
-        headers["Accept-Encoding"] = "gzip, deflate"
+        headers["Accept-Encoding"] = ACCEPT_ENCODING
         headers.setdefault("Accept", "*/*")
         cookies = chain.cookies.filter_cookies(url) if chain.cookies is not None else None
         async with self._session().get(url, headers=headers, cookies=cookies, allow_redirects=False) as answer:
