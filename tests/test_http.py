@@ -306,8 +306,9 @@ def deflated(data: bytes) -> bytes:
 
 
 def zstd_of_window(data: bytes, *, bits: int) -> bytes:
-    options = {zstd.CompressionParameter.window_log: bits, zstd.CompressionParameter.content_size_flag: 0}
-    compressor = zstd.ZstdCompressor(options=options)
+    compressor = zstd.ZstdCompressor(
+        options={zstd.CompressionParameter.window_log: bits, zstd.CompressionParameter.content_size_flag: 0}
+    )
     return compressor.compress(data) + compressor.flush()
 
 
