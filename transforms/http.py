@@ -39,7 +39,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
-from transforms.address_rules import AddressRules, AllowedHost, parse_allow_host
+from transforms.address_rules import AddressRules, AllowedHost, Proxy, parse_allow_host
 from transforms.bounded_body import ACCEPT_ENCODING, BoundedBody, coding_of
 from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
 
@@ -144,6 +144,7 @@ class HttpClient:
     Args:
         user_agent: sent with every request; should name a contact.
         allow_hosts: what may be reached although it is not public.
+        proxy: not yet there.
         connect_timeout_seconds: for each connection, TLS included.
         total_timeout_seconds: wall clock of one fetch, redirects and body included.
         max_body_bytes: of a body, decoded and on the wire alike.
@@ -155,6 +156,7 @@ class HttpClient:
         *,
         user_agent: str,
         allow_hosts: tuple[AllowedHost, ...] = (),
+        proxy: Optional[Proxy] = None,
         connect_timeout_seconds: float = 10.0,
         total_timeout_seconds: float = 30.0,
         max_body_bytes: int = 15 * 1024 * 1024,
@@ -163,6 +165,8 @@ class HttpClient:
         if not user_agent.strip() or _CONTROL_IN_HEADER.search(user_agent):
             raise ValueError(f"user_agent must be one line of text, not {user_agent!r}")
         self._user_agent = user_agent
+        if proxy is not None:
+            raise NotImplementedError("no proxy yet")
         self._rules = AddressRules(tuple(allow_hosts))
         self._connect_timeout_seconds = connect_timeout_seconds
         self._total_timeout_seconds = total_timeout_seconds
