@@ -444,7 +444,7 @@ def test_with_a_proxy_no_socket_is_made_in_any_other_way(
     front: ScriptedServer, connected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client's library could stop calling the hook that goes through the proxy; then nothing may go out."""
-    from transforms.http import _TunnelConnector  # type: ignore[attr-defined]
+    from transforms.http import _TunnelConnector
 
     monkeypatch.delattr(_TunnelConnector, "_wrap_create_connection")
     assert refusal(front, "/", proxy=SmallProxy()).reason == "proxy_failed"
