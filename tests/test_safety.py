@@ -2,7 +2,8 @@
 
 The recorder is a hook of the interpreter (`sys.addaudithook`), which sees each `socket.connect` of this process before
 it happens, whoever made it. Forbidden doors are real servers on other addresses of loopback: a request that went
-through would be in their log. A proxy is a real one too, and what it was asked to connect to is looked at.
+through would be in their log. What is not loopback is recorded and then stopped by the hook, so that even a client
+without any rules sends nothing out of this machine. A proxy is a real one too; what it was asked for is looked at.
 """
 
 import asyncio
@@ -35,21 +36,35 @@ FRONT = "127.0.0.1"
 # ---- the recorder -----------------------------------------------------------------------------------------------
 
 _connected: list[str] = []
+_watching = False
 
 
 def _record(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
-        _connected.append(str(arguments[1][0]))
+    if _watching and event in ("socket.connect", "socket.sendto") and isinstance(arguments[-1], tuple):
+        address = str(arguments[-1][0])
+        _connected.append(address)
+        if not address.startswith("127.") and address != "::1":
+            raise PermissionError(f"a test would have connected to {address}")
 
 
 sys.addaudithook(_record)
 
 
-@pytest.fixture
-def connected() -> list[str]:
+@pytest.fixture(autouse=True)
+def connected() -> Iterator[list[str]]:
     """The addresses that were connected to since the test began."""
+    global _watching
     _connected.clear()
-    return _connected
+    _watching = True
+    yield _connected
+    _watching = False
+
+
+def test_the_recorder_sees_and_stops_what_would_leave_this_machine(connected: list[str]) -> None:
+    for family, address in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with socket.socket(family) as peer, pytest.raises(PermissionError):
+            peer.connect((address, 9))
+    assert connected == ["192.0.2.1", "2001:db8::1"]
 
 
 @pytest.fixture(autouse=True)
