@@ -6,6 +6,7 @@ through would be in their log. What is not loopback is recorded and then stopped
 without any rules sends nothing out of this machine. A proxy is a real one too; what it was asked for is looked at.
 """
 
+import argparse
 import asyncio
 import contextlib
 import pickle
@@ -23,6 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pipelines.cli import main
+from pipelines.options import check_contact, read_proxy
 from tests.servers import Reply, ScriptedServer
 from transforms.address_rules import AddressRules, Proxy, parse_allow_host, parse_proxy
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
@@ -563,3 +566,91 @@ def test_a_mistyped_proxy_says_how_to_write_it_and_tells_no_secret(text: str) ->
     with pytest.raises(UsageError, match="http://HOST:PORT") as caught:
         parse_proxy(text)
     assert "s3cret" not in caught.value.message
+
+
+# ---- settings ---------------------------------------------------------------------------------------------------
+
+FEED = "https://news.example/feed"
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "me@example.org",
+        "mailto:me@example.org",
+        "MAILTO:me+news@mail.example.co.uk",
+        "https://example.org/bot",
+        "HTTP://example.org",
+        "redaktion@bücher.example",
+    ],
+)
+def test_a_mail_address_or_a_page_is_a_contact(contact: str) -> None:
+    check_contact(contact, urls=[FEED], allow_hosts=())
+
+
+@pytest.mark.parametrize(
+    "contact", ["me", "me@", "@example.org", "me@host", "https://", "https://bot", "ftp://a.b/", " "]
+)
+@pytest.mark.parametrize("urls", [[FEED], []])
+def test_what_nobody_could_write_to_is_no_contact(contact: str, urls: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"^contact .* --contact ADDRESS, or contact in newsbeam.toml"):
+        check_contact(contact, urls=urls, allow_hosts=())
+
+
+@pytest.mark.parametrize("contact", [None, ""])
+@pytest.mark.parametrize(
+    ("urls", "allowed"),
+    [
+        ([FEED], []),
+        ([FEED], ["other.example=10.0.0.0/8"]),
+        (["http://10.0.0.1/feed", FEED], ["10.0.0.1"]),
+        (["http://[::1/feed"], ["news.example=10.0.0.0/8"]),
+    ],
+)
+def test_the_web_is_not_polled_without_a_contact(contact: Optional[str], urls: list[str], allowed: list[str]) -> None:
+    hosts = tuple(map(parse_allow_host, allowed))
+    with pytest.raises(UsageError, match=r"^no contact: .* --contact ADDRESS, or contact in newsbeam.toml"):
+        check_contact(contact, urls=urls, allow_hosts=hosts)
+
+
+def test_hosts_of_ones_own_are_polled_without_a_contact() -> None:
+    hosts = tuple(map(parse_allow_host, ["News.example.=10.0.0.0/8", "127.0.0.1", "[::1]"]))
+    check_contact(None, urls=[FEED, "http://127.0.0.1:80/f", "http://[::1]:80/f"], allow_hosts=hosts)
+    check_contact(None, urls=[], allow_hosts=())
+
+
+@pytest.mark.parametrize("command", ["ingest", "stream"])
+def test_a_run_without_a_contact_is_bad_usage_and_makes_no_lake(
+    command: str,
+    tmp_path: Path,
+    connected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command, FEED, "--lake", "lake"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("newsbeam: no contact: publishers, such as news.example,")
+    assert (err.count("\n"), list(tmp_path.iterdir()), connected) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    ("flag", "setting", "environment", "expected"),
+    [
+        (None, None, "", None),
+        ("http://a.example:1", "http://b.example:2", "", Proxy("a.example", 1)),
+        (None, "http://b.example:2", "ann:s3cret", Proxy("b.example", 2, "ann:s3cret")),
+        ("http://bob:x@a.example:1", None, "ann:s3cret", Proxy("a.example", 1, "bob:x")),
+    ],
+)
+def test_a_proxy_is_named_by_flag_or_settings_and_by_nothing_else(
+    flag: Optional[str],
+    setting: Optional[str],
+    environment: str,
+    expected: Optional[Proxy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://c.example:3")
+    monkeypatch.setenv("NEWSBEAM_PROXY_AUTH", environment)
+    assert read_proxy(argparse.Namespace(proxy=flag), {"proxy": setting} if setting else {}) == expected
