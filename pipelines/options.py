@@ -284,7 +284,9 @@ class FeedList:
     """
 
     def __init__(self, args: argparse.Namespace, *, version: str) -> None:
-        self._args, self._version = args, version
+        # The contact stands in a file that a worker elsewhere may not have.
+        self._args = argparse.Namespace(**{**vars(args), "contact": _contact(args, _settings(args)[1])})
+        self._version = version
         self._feeds = read_config(args, version=version, needs_feeds=True).feeds
         self._seen = self._times()
 
@@ -323,15 +325,11 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
     Raises:
         UsageError: a file cannot be read, a key is unknown or has a wrong type, or no feed is given where needed.
     """
-    named = getattr(args, "config", None)
-    path = Path(named or CONFIG_NAME)
-    data: Mapping[str, Any] = {}
-    if named or path.exists():
-        data = _read_toml(path)
+    path, data = _settings(args)
     folder = path.parent
     http = data.get("http", {})
     allow = [*http.get("allow_hosts", []), *getattr(args, "allow_host", [])]
-    contact = getattr(args, "contact", None) or data.get("contact")
+    contact = _contact(args, data)
     acquire = AcquireConfig(
         user_agent=user_agent_of(version, contact),
         allow_hosts=tuple(parse_allow_host(text) for text in allow),
@@ -369,6 +367,16 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         config = replace(config, feeds=_feeds(args, data, path))
     check_contact(contact, urls=[feed.url for feed in config.feeds], allow_hosts=acquire.allow_hosts)
     return config
+
+
+def _settings(args: argparse.Namespace) -> tuple[Path, Mapping[str, Any]]:
+    named = getattr(args, "config", None)
+    path = Path(named or CONFIG_NAME)
+    return path, _read_toml(path) if named or path.exists() else {}
+
+
+def _contact(args: argparse.Namespace, data: Mapping[str, Any]) -> Optional[str]:
+    return getattr(args, "contact", None) or data.get("contact")
 
 
 def _feeds(args: argparse.Namespace, data: Mapping[str, Any], path: Path) -> tuple[FeedSpec, ...]:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipelines.cli import main
-from pipelines.options import check_contact, read_proxy
+from pipelines.options import FeedList, check_contact, read_proxy
 from tests.servers import Reply, ScriptedServer
 from transforms.address_rules import AddressRules, Proxy, parse_allow_host, parse_proxy
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
@@ -632,6 +632,20 @@ def test_a_run_without_a_contact_is_bad_usage_and_makes_no_lake(
     err = capsys.readouterr().err
     assert err.startswith("newsbeam: no contact: publishers, such as news.example,")
     assert (err.count("\n"), list(tmp_path.iterdir()), connected) == (1, [], [])
+
+
+def test_a_list_that_grows_is_taken_over_where_the_settings_file_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "newsbeam.toml").write_text('contact = "me@example.org"\n', "utf-8")
+    listed = tmp_path / "feeds.txt"
+    listed.write_text(f"{FEED}\n", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    feeds = FeedList(argparse.Namespace(feeds=[str(listed)], urls=[]), version="1")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    listed.write_text(f"{FEED}\nhttps://two.example/feed\n", "utf-8")
+    assert [feed.url for feed in pickle.loads(pickle.dumps(feeds))()] == [FEED, "https://two.example/feed"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ Decisions:
     method that is not public (aiohttp-socks overrides it too); if it were no longer called, no socket could be made.
 
 Limits: a proxy must allow CONNECT to the ports of the feeds, 80 among them, and may itself speak plain HTTP only.
-aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections do.
+aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections do. What
+is neither header nor body (interim answers, the framing of chunks) is bounded by the wall clock alone.
 """
 
 import asyncio
