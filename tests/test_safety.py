@@ -13,6 +13,7 @@ import pickle
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipelines.cli import main
+from pipelines.demo.newsroom import Newsroom
 from pipelines.options import FeedList, check_contact, read_proxy
 from tests.servers import Reply, ScriptedServer
 from transforms.address_rules import AddressRules, Proxy, parse_allow_host, parse_proxy
@@ -668,3 +670,28 @@ def test_a_proxy_is_named_by_flag_or_settings_and_by_nothing_else(
         monkeypatch.setenv(name, "http://c.example:3")
     monkeypatch.setenv("NEWSBEAM_PROXY_AUTH", environment)
     assert read_proxy(argparse.Namespace(proxy=flag), {"proxy": setting} if setting else {}) == expected
+
+
+def test_a_run_fetches_feeds_robots_and_pages_through_the_proxy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy, loop = SmallProxy(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(proxy.serve, FRONT, 0), loop).result(10)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        with Newsroom() as room:
+            feed = next(feed for feed in room.feeds if feed.kind == "ok")
+            allowed = [f"--allow-host={host}={FRONT}/32" for host in room.hosts]
+            command = ["ingest", feed.url, "--lake", str(tmp_path / "lake"), "--spacing-seconds", "0", *allowed]
+            assert main([*command, "--proxy", proxy.url, "--json"]) == 0
+            page = next(article for article in room.articles if article.origin == "page" and not article.special)
+            before = len(proxy.asked)
+            assert main(["clean", page.url, "--proxy", proxy.url, *allowed]) == 0
+            assert set(proxy.asked) == {f"{FRONT}:{room.port}"}
+            assert len(proxy.asked) == before + 1
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+    assert '"written": 0' not in capsys.readouterr().out
