@@ -141,13 +141,14 @@ def run(args: argparse.Namespace) -> int:
 def _read(args: argparse.Namespace) -> tuple[bytes, str, Optional[str]]:
     if re.match(r"https?://", args.source, re.IGNORECASE):
         from pipelines.cli import version
-        from pipelines.options import user_agent_of
+        from pipelines.options import read_proxy, user_agent_of
         from transforms.http import fetch_once, parse_allow_host
 
         response = fetch_once(
             args.source,
             user_agent=user_agent_of(version(), args.contact),
             allow_hosts=tuple(parse_allow_host(text) for text in args.allow_host),
+            proxy=read_proxy(args, {}),
         )
         if response.status != 200:
             raise RejectedError(

@@ -2,25 +2,31 @@
 
 Decisions:
     A setting exists when a reasonable person would miss it. The file holds what belongs to an installation (lake,
-    contact, feeds), flags override it for one run. The environment holds nothing but secrets that a list of feeds names
-    (see feed_secrets.py).
+    contact, feeds), flags override it for one run. The environment holds nothing but secrets: those that a list of
+    feeds names (see feed_secrets.py), and the proxy's credentials.
+
+    Whoever polls the web says who they are: without a contact only hosts of --allow-host are polled.
 """
 
 import argparse
 import contextlib
 import logging
+import os
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from pipelines.feed_list import feeds_from_tables, feeds_from_urls, read_feed_list
 from pipelines.feed_secrets import request_headers_of
 from pipelines.feed_tables import parse_interval
 from transforms.acquire import AcquireConfig
+from transforms.address_rules import AddressRules
 from transforms.errors import UsageError, mask_url, one_line
-from transforms.http import parse_allow_host
+from transforms.http import AllowedHost, Proxy, parse_allow_host, parse_proxy
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
 from transforms.records import FeedSpec
 
@@ -32,6 +38,9 @@ FEEDS_PER_WAVE = 200
 NEW_PER_POLL = 300  # at a second a page this takes five minutes; a longer first poll goes on in the next run
 MOST_ENTRIES_IN_FLIGHT = 3_000  # what a stream keeps while the lake is away: about 30 MB of rows
 PAGES_PER_WAVE = 2_000  # archived pages: about 20 MB of rows, and what a crash can lose
+PROXY_AUTH = "NEWSBEAM_PROXY_AUTH"
+
+_MAIL_ADDRESS = re.compile(r"(?:mailto:)?[^\s@/:<>()]+@[^\s@/:<>().]+(?:\.[^\s@/:<>().]+)+", re.IGNORECASE)
 
 TEMPLATE = """\
 # newsbeam.toml: what `newsbeam ingest` reads when it is started in this folder.
@@ -57,6 +66,9 @@ contact = "mailto:you@example.org"
 # timeout_seconds = 30
 # Addresses inside your network that may be fetched: NAME=CIDR, or an address.
 # allow_hosts = ["intranet.example=10.1.2.0/24"]
+# A proxy for everything that is fetched; it must allow CONNECT to the ports 443 and 80. Its credentials are taken from
+# NEWSBEAM_PROXY_AUTH=USER:PASSWORD in the environment. Proxies of the environment itself are ignored.
+# proxy = "http://proxy.example:3128"
 
 # One table a feed. Only `url` is needed.
 [[feeds]]
@@ -75,7 +87,7 @@ url = "https://example.org/feed.xml"
 
 _KNOWN = {
     "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers"},
-    "http": {"spacing_seconds", "requests_per_domain", "timeout_seconds", "allow_hosts", "max_body_bytes"},
+    "http": {"spacing_seconds", "requests_per_domain", "timeout_seconds", "allow_hosts", "max_body_bytes", "proxy"},
 }
 
 
@@ -97,6 +109,48 @@ class Config:
 def user_agent_of(version: str, contact: Optional[str]) -> str:
     """Return the User-Agent: product, version and, where there is one, whom to write to."""
     return f"newsbeam/{version}" + (f" (+{one_line(contact, limit=120)})" if contact else "")
+
+
+def check_contact(contact: Optional[str], *, urls: Iterable[str], allow_hosts: tuple[AllowedHost, ...]) -> None:
+    """Refuse to poll the web without saying who polls.
+
+    Args:
+        contact: a mail address, or the address of a page.
+        urls: what is to be polled; hosts that `allow_hosts` names are one's own and need no contact.
+        allow_hosts: of the same run.
+
+    Raises:
+        UsageError: there is no contact where one is needed, or it is neither of the two.
+    """
+    how = "--contact ADDRESS, or contact in newsbeam.toml: a mail address, or a page that says who you are"
+    if contact and not _is_contact(contact):
+        raise UsageError(f"contact {one_line(contact, limit=120)!r} is no address that a publisher could use; {how}")
+    rules = AddressRules(allow_hosts)
+    strange = None if contact else next((host for host in map(_host_of, urls) if not rules.names(host)), None)
+    if strange is not None:
+        raise UsageError(f"no contact: publishers, such as {strange}, must be able to reach whoever polls them; {how}")
+
+
+def _is_contact(text: str) -> bool:
+    is_page = text.lower().startswith(("http://", "https://")) and "." in _host_of(text)
+    return is_page or _MAIL_ADDRESS.fullmatch(text.strip()) is not None
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url.strip()).hostname or ""
+    except ValueError:
+        return ""
+
+
+def read_proxy(args: argparse.Namespace, http: Mapping[str, Any]) -> Optional[Proxy]:
+    """Return the proxy that the flag or [http] names; its credentials may stand in the environment.
+
+    Raises:
+        UsageError: it is not http://HOST:PORT.
+    """
+    text = getattr(args, "proxy", None) or http.get("proxy")
+    return parse_proxy(text, credentials=os.environ.get(PROXY_AUTH, "")) if text else None
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +182,12 @@ def add_http_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=CIDR",
         help="allow a host inside your network; a single address pins the name to it (repeatable)",
     )
-    parser.add_argument("--contact", metavar="ADDRESS", help="page or mail address for the User-Agent")
+    parser.add_argument(
+        "--contact", metavar="ADDRESS", help="page or mail address for the User-Agent; needed to poll the web"
+    )
+    parser.add_argument(
+        "--proxy", metavar="URL", help=f"http://HOST:PORT for all that is fetched; credentials in {PROXY_AUTH}"
+    )
     parser.add_argument("--spacing-seconds", type=seconds, metavar="S", help="between two requests to one domain")
     parser.add_argument("--timeout-seconds", type=seconds, metavar="S", help="for a whole request")
 
@@ -233,7 +292,9 @@ class FeedList:
     """
 
     def __init__(self, args: argparse.Namespace, *, version: str) -> None:
-        self._args, self._version = args, version
+        # The contact stands in a file that a worker elsewhere may not have.
+        self._args = argparse.Namespace(**{**vars(args), "contact": _contact(args, _settings(args)[1])})
+        self._version = version
         self._feeds = read_config(args, version=version, needs_feeds=True).feeds
         self._seen = self._times()
 
@@ -272,15 +333,11 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
     Raises:
         UsageError: a file cannot be read, a key is unknown or has a wrong type, or no feed is given where needed.
     """
-    named = getattr(args, "config", None)
-    path = Path(named or CONFIG_NAME)
-    data: Mapping[str, Any] = {}
-    if named or path.exists():
-        data = _read_toml(path)
+    path, data = _settings(args)
     folder = path.parent
     http = data.get("http", {})
     allow = [*http.get("allow_hosts", []), *getattr(args, "allow_host", [])]
-    contact = getattr(args, "contact", None) or data.get("contact")
+    contact = _contact(args, data)
     acquire = AcquireConfig(
         user_agent=user_agent_of(version, contact),
         allow_hosts=tuple(parse_allow_host(text) for text in allow),
@@ -301,6 +358,9 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         value = given if given is not None else http.get(name)
         if value is not None:
             changes[setting] = value
+    proxy = read_proxy(args, http)
+    if proxy is not None:
+        changes["proxy"] = proxy
     lake = getattr(args, "lake", None) or (str(folder / data["lake"]) if "lake" in data else "lake")
     config = Config(
         lake=lake,
@@ -319,7 +379,18 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
                 f"no feeds: give addresses or --feeds FILE, or list them in {path} (`newsbeam init` writes one)"
             )
         config = replace(config, feeds=tuple(feed for feed in feeds if not feed.is_paused))
+    check_contact(contact, urls=[feed.url for feed in config.feeds], allow_hosts=acquire.allow_hosts)
     return config
+
+
+def _settings(args: argparse.Namespace) -> tuple[Path, Mapping[str, Any]]:
+    named = getattr(args, "config", None)
+    path = Path(named or CONFIG_NAME)
+    return path, _read_toml(path) if named or path.exists() else {}
+
+
+def _contact(args: argparse.Namespace, data: Mapping[str, Any]) -> Optional[str]:
+    return getattr(args, "contact", None) or data.get("contact")
 
 
 def read_feeds(
@@ -344,7 +415,7 @@ def read_feeds(
     feeds.extend(feeds_from_urls(getattr(args, "urls", None) or []))
     if not feeds:
         if data is None:
-            data = _read_toml(path) if getattr(args, "config", None) or path.exists() else {}
+            _, data = _settings(args)
         tables = data.get("feeds", [])
         if tables:
             text = path.read_text("utf-8")
@@ -387,6 +458,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("", "workers", int),
         ("", "feeds", list),
         ("http", "allow_hosts", list),
+        ("http", "proxy", str),
         ("http", "spacing_seconds", (int, float)),
         ("http", "timeout_seconds", (int, float)),
         ("http", "requests_per_domain", int),

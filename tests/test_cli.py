@@ -15,6 +15,8 @@ from transforms.commit import Batch, commit
 from transforms.lake import Lake
 from transforms.records import Draft, Removal, Topic
 
+WHO = ["--contact", "mailto:you@example.org"]
+
 
 def newsbeam(*arguments: str) -> int:
     return cli.main(list(arguments))
@@ -107,7 +109,7 @@ def test_a_feed_list_with_a_typo_is_named_by_its_line(tmp_path: Path, capsys: py
 
 def test_a_lake_that_is_none_fails_the_run_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    assert newsbeam("ingest", "https://a.example/feed", "--lake", str(tmp_path)) == 1
+    assert newsbeam("ingest", "https://a.example/feed", "--lake", str(tmp_path), *WHO) == 1
     assert "is not a lake: it holds 'thesis.txt'" in capsys.readouterr().err
 
 
@@ -125,7 +127,7 @@ def test_ingest_says_what_it_did_and_as_json(
 
 
 def test_a_run_in_which_every_feed_failed_has_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert newsbeam("ingest", "http://127.0.0.1:9/feed", "--lake", str(tmp_path / "lake")) == 1
+    assert newsbeam("ingest", "http://127.0.0.1:9/feed", "--lake", str(tmp_path / "lake"), *WHO) == 1
     out, err = capsys.readouterr()
     assert "forbidden_address" in out
     assert err == "newsbeam: every feed failed; is this machine's network up?\n"

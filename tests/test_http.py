@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import gzip
-import io
 import ipaddress
 import pickle
 import socket
 import ssl
 import threading
 import time
+import tracemalloc
 import zlib
 from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Iterator
@@ -17,13 +17,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
+import brotli
 import pytest
+from backports import zstd
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.servers import Reply, ScriptedServer, Seen, gzipped, with_validators
 from transforms.address_rules import AddressRules, AllowedHost, is_public, parse_allow_host
+from transforms.bounded_body import MOST_MEMBERS, BoundedBody
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
 from transforms.http import HttpClient, Response, _CheckedResolver, fetch_once
 
@@ -276,7 +279,7 @@ def test_a_page_comes_with_its_headers_and_its_final_address(server: ScriptedSer
     assert got.headers["x-thing"] == got.headers["X-THING"] == "one"
     assert (got.redirects, got.bytes_on_wire) == ((), len(got.body))
     assert server.log[0].headers["user-agent"] == AGENT
-    assert server.log[0].headers["accept-encoding"] == "gzip, deflate"
+    assert server.log[0].headers["accept-encoding"] == "gzip, deflate, br, zstd"
 
 
 def test_a_conditional_request_is_honoured(server: ScriptedServer) -> None:
@@ -293,23 +296,68 @@ def test_a_status_is_no_error_here(server: ScriptedServer, status: int) -> None:
     assert (got.status, got.body, got.headers["retry-after"]) == (status, b"sorry", "7")
 
 
-@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZip", "deflate", "raw deflate", "members", "identity", "utf-8"])
-def test_each_coding_is_decoded(server: ScriptedServer, coding: str) -> None:
-    text = b"All quiet in the harbour of Lintwick. " * 500
+TEXT = b"All quiet in the harbour of Lintwick. " * 500
+SKIPPABLE = b"\x50\x2a\x4d\x18\x04\0\0\0note"  # RFC 8878, 3.1.2: a frame that holds nothing of the content
+
+
+def deflated(data: bytes) -> bytes:
     raw = zlib.compressobj(wbits=-15)
-    bodies = {
-        "deflate": zlib.compress(text),
-        "raw deflate": raw.compress(text) + raw.flush(),
-        "members": gzip.compress(text[:900]) + gzip.compress(text[900:]) + b"\0\0",
-        "identity": text,
-        "utf-8": text,
-    }
-    header = {"raw deflate": "deflate", "members": "gzip"}.get(coding, coding)
-    body = bodies.get(coding, gzip.compress(text))
-    server.routes["/"] = Reply(body=body, headers={"Content-Encoding": header}, drip_seconds=0.001, drip_bytes=101)
+    return raw.compress(data) + raw.flush()
+
+
+def zstd_of_window(data: bytes, *, bits: int) -> bytes:
+    compressor = zstd.ZstdCompressor(
+        options={zstd.CompressionParameter.window_log: bits, zstd.CompressionParameter.content_size_flag: 0}
+    )
+    return compressor.compress(data) + compressor.flush()
+
+
+CODED = [
+    ("gzip", gzip.compress(TEXT)),
+    ("x-gzip", gzip.compress(TEXT)),
+    ("GZip", gzip.compress(TEXT)),
+    ("gzip", gzip.compress(TEXT[:900]) + gzip.compress(TEXT[900:]) + b"\0\0"),
+    ("gzip", gzip.compress(TEXT) + b"\n<!-- rubbish behind the end -->"),
+    ("deflate", zlib.compress(TEXT)),
+    ("deflate", deflated(TEXT)),
+    ("br", brotli.compress(TEXT)),
+    ("BR", brotli.compress(TEXT, quality=1)),
+    ("zstd", zstd.compress(TEXT)),
+    ("zstd", zstd.compress(TEXT, level=1) + zstd.compress(b"")),
+    ("zstd", zstd.compress(TEXT[:900]) + SKIPPABLE + zstd.compress(TEXT[900:])),
+    ("zstd", SKIPPABLE + zstd.compress(TEXT) + b"rubbish"),
+    ("zstd", zstd_of_window(TEXT, bits=23)),
+    ("identity", TEXT),
+    ("utf-8", TEXT),
+]
+
+
+@pytest.mark.parametrize(("coding", "body"), CODED, ids=[f"{n}-{coding}" for n, (coding, _) in enumerate(CODED)])
+def test_each_coding_is_decoded(server: ScriptedServer, coding: str, body: bytes) -> None:
+    server.routes["/"] = Reply(body=body, headers={"Content-Encoding": coding}, drip_seconds=0.001, drip_bytes=101)
     got = fetch(server, "/")
-    assert got.body == text
+    assert got.body == TEXT
     assert got.bytes_on_wire == len(body)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [(coding, body) for coding, body in CODED if coding in ("gzip", "deflate", "br", "zstd")],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000_000])
+def test_how_a_body_is_cut_into_chunks_makes_no_difference(coding: str, body: bytes, size: int) -> None:
+    held = BoundedBody("http://news.test/", coding, MIB)
+    for start in range(0, len(body), size):
+        held.feed(body[start : start + size])
+    assert held.finish() == TEXT
+
+
+def test_a_member_that_ends_with_its_chunk_does_not_end_the_body() -> None:
+    for coding, compress in (("gzip", gzip.compress), ("zstd", zstd.compress)):
+        held = BoundedBody("http://news.test/", coding, MIB)
+        for part in (b"one, ", b"two, ", b"three"):
+            held.feed(compress(part))
+        assert held.finish() == b"one, two, three"
 
 
 @pytest.mark.parametrize(
@@ -317,10 +365,24 @@ def test_each_coding_is_decoded(server: ScriptedServer, coding: str) -> None:
     [
         ("gzip", b"<html>plain after all"),
         ("gzip", gzip.compress(b"cut off" * 1000)[:-20]),
+        ("gzip", gzip.compress(b"whole") + gzip.compress(b"cut off" * 1000)[:-20]),
+        ("gzip", b"\x1f"),
         ("deflate", b"\x78\x9c" + b"\xff" * 50),
-        ("br", b"\x0b\x02\x80hello\x03"),
+        ("deflate", deflated(TEXT)[:-1]),
+        ("br", b"<html>plain after all"),
+        ("br", brotli.compress(TEXT)[:-1]),
+        ("br", brotli.compress(TEXT)[:1]),
+        ("br", brotli.compress(TEXT) + b"rubbish"),
+        ("zstd", b"<html>plain after all"),
         ("zstd", b"(\xb5/\xfd"),
+        ("zstd", b"(\xb5"),
+        ("zstd", zstd.compress(TEXT)[:-1]),
+        ("zstd", zstd.compress(TEXT) + zstd.compress(TEXT)[:-1]),
+        ("zstd", zstd_of_window(TEXT, bits=24)),
         ("gzip, gzip", gzip.compress(gzip.compress(b"twice"))),
+        ("br, zstd", zstd.compress(brotli.compress(b"twice"))),
+        ("compress", b"\x1f\x9d\x90"),
+        ("dcb", b"\xffDCB"),
     ],
 )
 def test_a_body_that_is_not_what_its_header_says_is_rejected(server: ScriptedServer, header: str, body: bytes) -> None:
@@ -328,16 +390,51 @@ def test_a_body_that_is_not_what_its_header_says_is_rejected(server: ScriptedSer
     assert refusal(server, "/").reason == "bad_encoding"
 
 
-def test_a_bomb_is_cut_at_the_cap(server: ScriptedServer) -> None:
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb") as bomb:
-        for _ in range(64):
-            bomb.write(bytes(MIB))
-    server.routes["/gzip"] = Reply(body=buffer.getvalue(), headers={"Content-Encoding": "gzip"})
-    server.routes["/deflate"] = Reply(body=zlib.compress(bytes(64 * MIB)), headers={"Content-Encoding": "deflate"})
-    for path in ("/gzip", "/deflate"):
-        error = refusal(server, path, client={"max_body_bytes": MIB})
-        assert (type(error), error.reason) == (RejectedError, "too_large")
+def bomb(coding: str, mebibytes: int) -> bytes:
+    """That many MiB of NULs, compressed piece by piece."""
+    if coding == "br":
+        squeezer = brotli.Compressor(quality=5)
+        return b"".join(squeezer.process(bytes(MIB)) for _ in range(mebibytes)) + squeezer.finish()
+    if coding == "zstd":
+        return zstd.compress(bytes(mebibytes * MIB))
+    return zlib.compress(bytes(mebibytes * MIB), wbits=31 if coding == "gzip" else 15)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_bomb_is_cut_at_the_cap(server: ScriptedServer, coding: str) -> None:
+    server.routes["/"] = Reply(body=bomb(coding, 64), headers={"Content-Encoding": coding})
+    error = refusal(server, "/", client={"max_body_bytes": MIB})
+    assert (type(error), error.reason) == (RejectedError, "too_large")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_bomb_never_takes_much_more_memory_than_the_cap(coding: str) -> None:
+    held = BoundedBody("http://news.test/", coding, MIB)
+    body = bomb(coding, 256)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RejectedError, match="larger than"):
+            held.feed(body[: 100 * 1024])
+            held.feed(body[100 * 1024 :])
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("coding", "empty"), [("gzip", gzip.compress(b"")), ("zstd", SKIPPABLE)])
+def test_members_that_hold_nothing_do_not_follow_one_another_without_end(coding: str, empty: bytes) -> None:
+    held = BoundedBody("http://news.test/", coding, 100 * MIB)
+    held.feed(empty * MOST_MEMBERS)
+    with pytest.raises(RejectedError, match="more than 10,000 streams") as caught:
+        held.feed(empty)
+    assert caught.value.reason == "bad_encoding"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+def test_a_body_of_exactly_the_cap_is_whole(coding: str) -> None:
+    held = BoundedBody("http://news.test/", coding, MIB)
+    held.feed(bomb(coding, 1))
+    assert held.finish() == bytes(MIB)
 
 
 def test_a_body_is_cut_at_the_cap_with_and_without_a_length(server: ScriptedServer) -> None:

@@ -18,6 +18,8 @@ from pipelines.cli import main
 from pipelines.options import FeedList, StreamConfig, read_stream_config
 from transforms.errors import UsageError
 
+WHO = ["--contact", "mailto:you@example.org"]
+
 
 @pytest.fixture
 def flags() -> Callable[..., argparse.Namespace]:
@@ -80,7 +82,7 @@ def test_the_feed_list_is_read_again_when_it_has_changed(
         os.utime(listed, (at, at))
 
     write("https://one.example/feed\n")
-    feeds: FeedList = pickle.loads(pickle.dumps(FeedList(flags("--feeds", str(listed)), version="1")))
+    feeds: FeedList = pickle.loads(pickle.dumps(FeedList(flags("--feeds", str(listed), *WHO), version="1")))
     assert [feed.url for feed in feeds()] == ["https://one.example/feed"]
     write("https://one.example/feed\nhttps://two.example/feed\n")
     assert [feed.url for feed in feeds()] == ["https://one.example/feed", "https://two.example/feed"]
@@ -133,7 +135,7 @@ def test_what_cannot_be_started_is_bad_usage_in_one_line(
     prism.write_text("#!/bin/sh\n")
     prism.chmod(0o755)
     flags = ["--prism", str(prism), *words] if "--runner" not in words else words
-    command = ["stream", "https://one.example/feed", "--lake", str(tmp_path / "lake"), *flags]
+    command = ["stream", "https://one.example/feed", "--lake", str(tmp_path / "lake"), *WHO, *flags]
     assert main(command) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("newsbeam: ")]
     assert message in line
@@ -145,7 +147,8 @@ def test_an_engine_that_ends_at_once_fails_the_run(
     prism = tmp_path / "prism"
     prism.write_text("#!/bin/sh\necho out of luck\nexit 7\n")
     prism.chmod(0o755)
-    command = ["stream", "https://one.example/feed", "--lake", str(tmp_path / "lake"), "--prism", str(prism)]
+    command = ["stream", "https://one.example/feed", "--lake", str(tmp_path / "lake"), *WHO]
+    command += ["--prism", str(prism)]
     assert main([*command, "--status-address", "127.0.0.1:0"]) == 1
     assert "Prism ended with status 7: out of luck" in capsys.readouterr().err
 

@@ -40,7 +40,7 @@ from transforms.entry_pages import page_of
 from transforms.errors import IngestError, LakeError, RejectedError, TransientError, mask_url
 from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
 from transforms.harvest_queue import HarvestQueue, Item
-from transforms.http import AllowedHost, HttpClient, Response
+from transforms.http import AllowedHost, HttpClient, Proxy, Response
 from transforms.pace_hosts import HostBudget
 from transforms.poll_feeds import (
     LONGEST_SECONDS,
@@ -67,6 +67,7 @@ class AcquireConfig:
     Args:
         user_agent: names the crawler and a contact; its first word is what robots.txt calls it.
         allow_hosts: hosts that may be reached although their address is not public.
+        proxy: through which everything is fetched; None for directly.
         total_timeout_seconds: wall clock of one exchange, redirects and body included.
         max_body_bytes: of a feed or page, decoded.
         max_concurrent_requests: in all.
@@ -87,6 +88,7 @@ class AcquireConfig:
 
     user_agent: str
     allow_hosts: tuple[AllowedHost, ...] = ()
+    proxy: Optional[Proxy] = None
     total_timeout_seconds: float = 30.0
     max_body_bytes: int = 15 * 1024 * 1024
     max_concurrent_requests: int = 200
@@ -229,6 +231,7 @@ class Acquirer:
         self._client = HttpClient(
             user_agent=config.user_agent,
             allow_hosts=config.allow_hosts,
+            proxy=config.proxy,
             total_timeout_seconds=config.total_timeout_seconds,
             max_body_bytes=config.max_body_bytes,
         )

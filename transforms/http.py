@@ -16,10 +16,16 @@ Decisions:
     Cookies live for one chain of redirects: consent pages need them, nothing else may remember anything. What the
     caller sent as headers goes to another origin only if it cannot be a secret.
 
-    Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them.
+    Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them. A proxy
+    that the operator names is told the address that was checked, never a name, and is only asked for tunnels (CONNECT),
+    for http as well: a request by absolute address would have to carry the name in its Host, which a proxy must
+    replace by what stands in the address (RFC 9112, 3.2.2), so that the wrong site of a shared server would answer.
+    Within the tunnel everything is as without one: name, TLS, cookies, pool. It is opened where aiohttp connects, by a
+    method that is not public (aiohttp-socks overrides it too); if it were no longer called, no socket could be made.
 
-Limits: brotli and zstd are not asked for. aiohttp repeats a request once by itself when a connection closes before
-the answer, as kept-open connections do.
+Limits: a proxy must allow CONNECT to the ports of the feeds, 80 among them, and may itself speak plain HTTP only.
+aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections do. What
+is neither header nor body (interim answers, the framing of chunks) is bounded by the wall clock alone.
 """
 
 import asyncio
@@ -39,11 +45,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
-from transforms.address_rules import AddressRules, AllowedHost, parse_allow_host
-from transforms.bounded_body import BoundedBody, coding_of
+from transforms.address_rules import AddressRules, AllowedHost, Proxy, parse_allow_host, parse_proxy
+from transforms.bounded_body import ACCEPT_ENCODING, BoundedBody, coding_of
 from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
 
-__all__ = ["AllowedHost", "HttpClient", "Response", "fetch_once", "parse_allow_host"]
+__all__ = ["AllowedHost", "HttpClient", "Proxy", "Response", "fetch_once", "parse_allow_host", "parse_proxy"]
 
 MOST_URL_CHARS = 8_192
 MOST_HEADER_BYTES = 32_768  # one field; real security policies pass aiohttp's 8,190
@@ -52,6 +58,7 @@ DNS_TTL_SECONDS = 60
 KEEP_OPEN_SECONDS = 3.0  # covers the spacing between two pages of a site; longer would hold thousands of files open
 DNS_THREADS = 32  # a resolver blocks for many seconds on a dead name server; 6 (the loop's own pool) would stop all
 
+_PROXY_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS_FOR_ANYONE = frozenset({"accept", "accept-language", "if-none-match", "if-modified-since", "a-im"})
 _TEXT_TYPE = re.compile(
@@ -83,6 +90,112 @@ class _ForbiddenAddressError(OSError):
     def __init__(self, host: str, address: str) -> None:
         super().__init__(f"{address} is not public")
         self.host, self.address = host, address
+
+
+class _ProxyError(OSError):
+    """The proxy gave no tunnel; `reason` says whether it is the proxy's doing or that of where it was to lead."""
+
+    def __init__(self, message: str, reason: str = "proxy_failed") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class _TunnelConnector(aiohttp.TCPConnector):
+    """Reaches every server through `proxy`, at the addresses that `check` lets pass."""
+
+    def __init__(self, proxy: Proxy, check: Callable[[tuple[Any, ...]], None], **options: Any) -> None:
+        super().__init__(socket_factory=_refuse_socket, **options)
+        self._proxy, self._check = proxy, check
+
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[Any], req: Any, timeout: Any, client_error: Any = None, **kwargs: Any
+    ) -> Any:
+        kind = client_error or aiohttp.ClientConnectorError
+        # IPv4 first: whether the proxy has IPv6 is not known here. aiohttp comes back without those that failed.
+        chosen = next((info for info in addr_infos if info[0] == socket.AF_INET), addr_infos[0])
+        try:
+            self._check(chosen)
+            async with asyncio.timeout(timeout.sock_connect):
+                tunnel = await _open_tunnel(self._proxy, *chosen[4][:2])
+        except TimeoutError as error:
+            raise kind(req.connection_key, _ProxyError(f"{_named(self._proxy)} does not answer")) from error
+        except OSError as error:
+            raise kind(req.connection_key, error) from error
+        return await self._wrap_existing_connection(
+            *args, req=req, timeout=timeout, client_error=kind, sock=tunnel, **kwargs
+        )
+
+
+def _refuse_socket(address_info: tuple[Any, ...]) -> socket.socket:
+    raise _ProxyError("no way but through the proxy is allowed")
+
+
+async def _open_tunnel(proxy: Proxy, address: str, port: int) -> socket.socket:
+    """Return a socket that leads through `proxy` to `address`; raises _ProxyError."""
+    try:
+        tunnel = await _connect(proxy.host, proxy.port)
+        try:
+            await _ask_for_tunnel(tunnel, proxy, f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+        except BaseException:
+            tunnel.close()
+            raise
+    except _ProxyError:
+        raise
+    except (OSError, UnicodeError) as error:
+        raise _ProxyError(f"{_named(proxy)} cannot be reached ({getattr(error, 'strerror', '') or error})") from error
+    return tunnel
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    failed = OSError("no address")
+    for family, kind, protocol, _, where in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        peer = socket.socket(family, kind, protocol)
+        peer.setblocking(False)
+        try:
+            await loop.sock_connect(peer, where)
+        except OSError as error:
+            peer.close()
+            failed = error
+        except BaseException:
+            peer.close()
+            raise
+        else:
+            return peer
+    raise failed
+
+
+async def _ask_for_tunnel(tunnel: socket.socket, proxy: Proxy, target: str) -> None:
+    loop = asyncio.get_running_loop()
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.credentials:
+        lines.append("Proxy-Authorization: Basic " + base64.b64encode(proxy.credentials.encode()).decode("ascii"))
+    await loop.sock_sendall(tunnel, ("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+    said = b""
+    while b"\r\n\r\n" not in said:
+        more = await loop.sock_recv(tunnel, 4_096)
+        said += more
+        if not more or len(said) > MOST_HEADER_BYTES:
+            raise _ProxyError(f"{_named(proxy)} does not answer as a proxy")
+    match = _PROXY_STATUS.match(said)
+    status = int(match[1]) if match is not None else 0
+    if 200 <= status < 300:
+        if not said.endswith(b"\r\n\r\n"):  # the server speaks second, so this could only be the proxy's own
+            raise _ProxyError(f"{_named(proxy)} says more than it was asked")
+        return
+    if not status:
+        raise _ProxyError(f"{_named(proxy)} does not answer as a proxy")
+    if status == 407:
+        raise _ProxyError(f"{_named(proxy)} wants credentials: NEWSBEAM_PROXY_AUTH=USER:PASSWORD, or in its address")
+    hint = "; it must allow CONNECT to this port" if status < 500 else ""
+    raise _ProxyError(
+        f"{_named(proxy)} answered {status} to CONNECT {target}{hint}",
+        reason="proxy_failed" if status < 500 else "connect_failed",
+    )
+
+
+def _named(proxy: Proxy) -> str:
+    return f"the proxy {proxy.host}:{proxy.port}"
 
 
 class _CheckedResolver(AbstractResolver):
@@ -144,6 +257,7 @@ class HttpClient:
     Args:
         user_agent: sent with every request; should name a contact.
         allow_hosts: what may be reached although it is not public.
+        proxy: through which everything goes; None for directly.
         connect_timeout_seconds: for each connection, TLS included.
         total_timeout_seconds: wall clock of one fetch, redirects and body included.
         max_body_bytes: of a body, decoded and on the wire alike.
@@ -155,6 +269,7 @@ class HttpClient:
         *,
         user_agent: str,
         allow_hosts: tuple[AllowedHost, ...] = (),
+        proxy: Optional[Proxy] = None,
         connect_timeout_seconds: float = 10.0,
         total_timeout_seconds: float = 30.0,
         max_body_bytes: int = 15 * 1024 * 1024,
@@ -164,6 +279,7 @@ class HttpClient:
             raise ValueError(f"user_agent must be one line of text, not {user_agent!r}")
         self._user_agent = user_agent
         self._rules = AddressRules(tuple(allow_hosts))
+        self._proxy = proxy
         self._connect_timeout_seconds = connect_timeout_seconds
         self._total_timeout_seconds = total_timeout_seconds
         self._max_body_bytes = max_body_bytes
@@ -190,7 +306,7 @@ class HttpClient:
             before_hop: awaited with the address of each redirect before it is asked; may raise. Not on the clock.
 
         Raises:
-            TransientError: dns_failed, connect_failed, timeout, connection_reset.
+            TransientError: dns_failed, connect_failed, timeout, connection_reset, proxy_failed.
             RejectedError: forbidden_address, too_large, too_many_redirects, bad_url, bad_encoding, bad_response,
                 tls_failed, not_text.
         """
@@ -226,12 +342,16 @@ class HttpClient:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                resolver=self._resolver,
-                socket_factory=self._checked_socket,
-                ttl_dns_cache=DNS_TTL_SECONDS,
-                keepalive_timeout=KEEP_OPEN_SECONDS,
+            options: dict[str, Any] = {
+                "limit": 0,
+                "resolver": self._resolver,
+                "ttl_dns_cache": DNS_TTL_SECONDS,
+                "keepalive_timeout": KEEP_OPEN_SECONDS,
+            }
+            connector = (
+                aiohttp.TCPConnector(socket_factory=self._checked_socket, **options)
+                if self._proxy is None
+                else _TunnelConnector(self._proxy, self._check_address, **options)
             )
             self._opened = aiohttp.ClientSession(
                 connector=connector,
@@ -245,11 +365,14 @@ class HttpClient:
             )
         return self._opened
 
+    def _check_address(self, address_info: tuple[Any, ...]) -> None:
+        host, address = _HOST_UNDER_WAY.get(), str(address_info[4][0])
+        if not self._rules.permit(host, address):
+            raise _ForbiddenAddressError(host, address)
+
     def _checked_socket(self, address_info: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _, address = address_info
-        host = _HOST_UNDER_WAY.get()
-        if not self._rules.permit(host, str(address[0])):
-            raise _ForbiddenAddressError(host, str(address[0]))
+        self._check_address(address_info)
+        family, kind, protocol, _, _ = address_info
         return socket.socket(family=family, type=kind, proto=protocol)
 
     def _chain(self, url: str, headers: Mapping[str, str]) -> _Chain:
@@ -268,7 +391,7 @@ class HttpClient:
         _HOST_UNDER_WAY.set(url.raw_host or "")
         headers = chain.headers.copy()
         headers["User-Agent"] = self._user_agent
-        headers["Accept-Encoding"] = "gzip, deflate"
+        headers["Accept-Encoding"] = ACCEPT_ENCODING
         headers.setdefault("Accept", "*/*")
         cookies = chain.cookies.filter_cookies(url) if chain.cookies is not None else None
         async with self._session().get(url, headers=headers, cookies=cookies, allow_redirects=False) as answer:
@@ -324,6 +447,8 @@ class HttpClient:
             kind, reason = RejectedError, "forbidden_address"
             what = f"{cause.host} resolves to {cause.address}, which is not public; "
             what += f"allow it with --allow-host {cause.host}={network}"
+        elif isinstance(cause, _ProxyError):
+            reason, what = cause.reason, str(cause)
         elif isinstance(error, aiohttp.ConnectionTimeoutError):
             reason, what = "timeout", f"no connection within {self._connect_timeout_seconds:g} seconds"
         elif isinstance(error, TimeoutError):
@@ -398,6 +523,7 @@ def fetch_once(
     *,
     user_agent: str,
     allow_hosts: tuple[AllowedHost, ...] = (),
+    proxy: Optional[Proxy] = None,
     headers: Optional[Mapping[str, str]] = None,
     total_timeout_seconds: float = 30.0,
     max_body_bytes: int = 15 * 1024 * 1024,
@@ -409,6 +535,7 @@ def fetch_once(
         async with HttpClient(
             user_agent=user_agent,
             allow_hosts=allow_hosts,
+            proxy=proxy,
             total_timeout_seconds=total_timeout_seconds,
             max_body_bytes=max_body_bytes,
         ) as client:
