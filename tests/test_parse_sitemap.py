@@ -1,6 +1,27 @@
 """Sitemaps as sites write them: what is listed, what is nested, what is forgiven and what is refused."""
 
-from typing import NamedTuple, Optional
+import asyncio
+import contextlib
+import gzip
+import time
+from typing import Any, NamedTuple, Optional, Union
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from transforms.errors import IngestError, RejectedError, TransientError
+from transforms.parse_feed import read_date
+from transforms.parse_sitemap import (
+    MOST_URLS,
+    NestedSitemap,
+    ParsedSitemap,
+    choose_nested,
+    gather_nested,
+    is_sitemap,
+    parse_sitemap,
+    parse_source,
+)
 
 PLAIN = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 NEWS = f'{PLAIN} xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
@@ -203,3 +224,261 @@ CHOICES = [
     Choice("nothing changed", (("a", "2026-01-01"), ("b", "2026-01-01")), (), since="2026-03-03T09:00:00Z"),
     Choice("nothing named", (), ()),
 ]  # fmt: skip
+
+
+def at(text: str) -> Timestamp:
+    return Timestamp.from_rfc3339(text)
+
+
+NOW = at("2026-03-03T12:00:00Z")
+
+
+def read(body: bytes, **options: Any) -> ParsedSitemap:
+    return parse_sitemap(body, **{"url": URL, "now": NOW, **options})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_a_sitemap_lists(case: Case):
+    if case.reason:
+        with pytest.raises(RejectedError) as refused:
+            read(case.body, url=case.url, content_type=case.content_type)
+        assert refused.value.reason == case.reason
+        return
+    parsed = read(case.body, url=case.url, content_type=case.content_type)
+    assert parsed.format == case.format
+    assert [Listed(e.url, e.title, text(e.published_at), text(e.updated_at)) for e in parsed.entries] == list(
+        case.entries
+    )
+    assert tuple((n.url, text(n.lastmod)) for n in parsed.nested) == case.nested
+    assert parsed.warnings == case.warnings
+    assert all(entry.key == entry.url for entry in parsed.entries)
+
+
+def text(moment: Optional[Timestamp]) -> Optional[str]:
+    return moment.to_rfc3339() if moment is not None else None
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.reason], ids=lambda case: case.name)
+def test_gzipped_it_lists_the_same(case: Case):
+    plain = read(case.body, url=case.url, content_type=case.content_type)
+    assert read(gzip.compress(case.body), url=case.url, content_type="application/gzip") == plain
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_source_is_what_it_is(case: Case):
+    if case.reason:
+        with pytest.raises(RejectedError) as refused:
+            parse_source(case.body, url=case.url, content_type=case.content_type, now=NOW)
+        assert refused.value.reason == case.reason
+    else:
+        feed = parse_source(case.body, url=case.url, content_type=case.content_type, now=NOW)
+        assert (feed.format, [e.url for e in feed.entries]) == (case.format, [e.url for e in case.entries])
+
+
+def test_news_have_a_name_a_language_and_keywords():
+    body = urlset(
+        page(A, more=story("F", "2026-03-02", language="zh-cn", more="<news:keywords>ferry, , port</news:keywords>")),
+        NEWS,
+    )
+    parsed = read(body)
+    assert (parsed.title, parsed.language) == ("The Paper", "zh-cn")
+    assert (parsed.entries[0].tags, parsed.entries[0].language) == (("ferry", "port"), "zh-cn")
+    assert parsed.as_feed().title == "The Paper"
+
+
+@pytest.mark.parametrize(
+    "body, format",
+    [
+        (b'<rss version="2.0"><channel><title>T</title><item><title>a</title><link>https://paper.example/a</link></item></channel></rss>', "rss"),
+        (b'<feed xmlns="http://www.w3.org/2005/Atom"><title>T</title><entry><title>a</title><link href="https://paper.example/a"/></entry></feed>', "atom"),
+        (b'{"version":"https://jsonfeed.org/version/1.1","title":"T","items":[{"id":"1","url":"https://paper.example/a"}]}', "json"),
+    ],
+)  # fmt: skip
+def test_a_feed_where_a_sitemap_was_expected(body: bytes, format: str):
+    parsed = read(body)
+    assert (parsed.format, [e.url for e in parsed.entries], parsed.title) == (format, [A], "T")
+    assert parse_source(body, url=URL, now=NOW).format == format
+
+
+def test_a_feed_that_quotes_a_sitemap_is_a_feed():
+    item = "<item><title>a</title><description><![CDATA[<urlset><url>]]></description></item>"
+    assert not is_sitemap(f'<rss version="2.0"><channel>{item}</channel></rss>'.encode())
+
+
+# The hash of an entry: what fetches a page again
+
+
+def hash_of(lastmod: str, *, is_news: bool, title: str = "Ferry", now: Timestamp = NOW) -> str:
+    more = story(title, "2026-03-03T08:00:00Z") if is_news else ""
+    return read(urlset(page(A, lastmod, more), NEWS), now=now).entries[0].entry_hash
+
+
+def test_a_lastmod_alone_changes_nothing():
+    assert len({hash_of(day, is_news=False) for day in ("2026-03-01", "2026-03-02", "2026-03-03T08:00:00Z", "")}) == 1
+
+
+@pytest.mark.parametrize(
+    "lastmod, counts",
+    [
+        ("2026-03-03T08:00:00Z", False),
+        ("2026-03-03T07:00:00Z", False),
+        ("2026-03-03T09:30:00Z", True),
+        ("2026-03-03T11:30:00Z", False),
+        ("2026-03-03T12:00:00Z", False),
+        ("", False),
+    ],
+)
+def test_in_a_news_sitemap_a_settled_change_counts(lastmod: str, counts: bool):
+    assert (hash_of(lastmod, is_news=True) != hash_of("", is_news=True)) == counts
+
+
+def test_a_generator_that_always_says_now_never_counts():
+    hours = [NOW + Duration(seconds=3600 * hour) for hour in range(30)]
+    assert len({hash_of(hour.to_rfc3339(), is_news=True, now=hour) for hour in hours}) == 1
+
+
+def test_a_new_title_counts():
+    assert hash_of("", is_news=True) != hash_of("", is_news=True, title="Ferry sails again")
+
+
+# Bounds
+
+
+def test_fifty_thousand_pages_and_no_more():
+    body = urlset("".join(page(f"{A}/{i}", "2026-03-01T10:00:00+01:00") for i in range(MOST_URLS + 10)))
+    assert not set(read(body.replace(b"/50009<", b"/0<")).warnings) - {"too_many_entries"}
+    parsed = read(body)
+    assert (len(parsed.entries), parsed.warnings) == (MOST_URLS, ("too_many_entries",))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_full_sitemap_costs_little_more_than_reading_its_addresses(broken: bool):
+    body = urlset("".join(page(f"{A}/{i}", f"2026-03-01T10:{i % 60:02}:00+01:00") for i in range(50_000)))
+    body = body.replace(b"</url>", b"", 1) if broken else body
+    began = time.process_time()
+    assert len(read(body).entries) == 50_000
+    took = time.process_time() - began
+    began = time.process_time()
+    for i in range(50_000):
+        urlsplit(urljoin(URL, f"{A}/{i}/{broken}"))
+        read_date("2026-03-01T10:00:00+01:00")
+    assert took < 30 * (time.process_time() - began)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<urlset>" + b"<url>" * 200_000,
+        b"<urlset>" + b"<url><loc>" * 200_000,
+        b"<urlset><url>" + b"<loc><![CDATA[" * 200_000,
+        b"<urlset>" + b"<url><loc>http://" + b"a" * 2_000_000,
+        b"<sitemapindex>" + b"<sitemap " * 200_000,
+        b"<urlset>" + b"&" * 2_000_000,
+        b"<!--" * 200_000 + b"<urlset>",
+        b"http://x/\n" * 200_000,
+    ],
+    ids=range(8),
+)
+@pytest.mark.timeout(20)
+def test_time_is_linear_in_what_is_hostile(body: bytes):
+    with contextlib.suppress(RejectedError):
+        assert len(read(body).entries) <= MOST_URLS
+
+
+def test_a_bomb_in_gzip_stops_at_its_cap():
+    with pytest.raises(RejectedError, match="larger than") as refused:
+        read(gzip.compress(bytes(50_000_000)), most_bytes=1_000_000)
+    assert refused.value.reason == "too_large"
+
+
+def test_half_a_gzip_file_is_refused():
+    with pytest.raises(RejectedError) as refused:
+        read(gzip.compress(urlset(page(A)))[:-12])
+    assert refused.value.reason == "bad_encoding"
+
+
+# Indexes
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+def test_which_nested_sitemaps_are_read(choice: Choice):
+    named = [NestedSitemap(f"https://news.example/{name}", moment(day)) for name, day in choice.named]
+    chosen = choose_nested(named, now=NOW, since=at(choice.since) if choice.since else None, most=choice.most)
+    assert tuple(one.url.removeprefix("https://news.example/") for one in chosen) == choice.chosen
+
+
+def moment(day: Optional[str]) -> Optional[Timestamp]:
+    return None if day is None else at(day if "T" in day else f"{day}T00:00:00Z")
+
+
+def gather(
+    files: dict[str, Union[bytes, IngestError]], *, most: int = 5, since: Optional[Timestamp] = None
+) -> tuple[ParsedSitemap, list[str]]:
+    """Return what comes of `files["sitemap.xml"]`, and the names that were asked for."""
+    asked: list[str] = []
+
+    async def fetch(url: str) -> tuple[bytes, Optional[str]]:
+        name = url.removeprefix("https://paper.example/")
+        asked.append(name)
+        found = files.get(name, RejectedError("not there", reason="http_404"))
+        if isinstance(found, IngestError):
+            raise found
+        return found, "application/xml"
+
+    first = files["sitemap.xml"]
+    assert isinstance(first, bytes)
+    return asyncio.run(gather_nested(read(first), url=URL, fetch=fetch, now=NOW, most=most, since=since)), asked
+
+
+def on_paper(name: str, lastmod: str = "") -> str:
+    return nested(f"https://paper.example/{name}", lastmod)
+
+
+def test_an_index_gives_the_entries_of_what_it_names():
+    parsed, asked = gather(
+        {
+            "sitemap.xml": index(on_paper("1.xml", "2026-03-01") + on_paper("2.xml.gz", "2026-03-02")),
+            "1.xml": urlset(page(A, "2026-03-01") + page(B)),
+            "2.xml.gz": gzip.compress(urlset(page(C, "2026-03-02") + page(B))),
+        }
+    )
+    assert ([e.url for e in parsed.entries], asked) == ([C, A, B], ["2.xml.gz", "1.xml"])
+    assert (parsed.format, parsed.warnings) == ("sitemap_index", ())
+
+
+def test_cycles_end():
+    parsed, asked = gather(
+        {
+            "sitemap.xml": index(on_paper("1.xml")),
+            "1.xml": index(on_paper("2.xml") + on_paper("sitemap.xml")),
+            "2.xml": index(on_paper("1.xml") + on_paper("SITEMAP.xml")),
+        }
+    )
+    assert (parsed.entries, asked, parsed.warnings) == ((), ["1.xml", "2.xml"], ("cyclic_sitemap",))
+
+
+def test_an_index_that_always_names_new_ones_ends_with_its_bound():
+    files: dict[str, Union[bytes, IngestError]] = {f"{i}.xml": index(on_paper(f"{i + 1}.xml")) for i in range(50)}
+    files["sitemap.xml"] = index(on_paper("0.xml"))
+    assert gather(files, most=7)[1] == [f"{i}.xml" for i in range(7)]
+
+
+def test_what_is_left_out_is_said():
+    files: dict[str, Union[bytes, IngestError]] = {f"{i}.xml": urlset(page(f"{A}{i}")) for i in range(9)}
+    files["sitemap.xml"] = index("".join(on_paper(f"{i}.xml") for i in range(9)))
+    parsed, asked = gather(files, most=2)
+    assert (len(parsed.entries), asked, parsed.warnings) == (2, ["0.xml", "8.xml"], ("sitemaps_left_out",))
+
+
+def test_a_nested_one_that_fails_costs_itself():
+    parsed, _ = gather({"sitemap.xml": index(on_paper("1.xml") + on_paper("2.xml")), "2.xml": urlset(page(A))})
+    assert ([e.url for e in parsed.entries], parsed.warnings) == ([A], ("nested_http_404",))
+
+
+def test_when_all_fail_the_poll_does():
+    with pytest.raises(TransientError, match="slow"):
+        gather({"sitemap.xml": index(on_paper("1.xml")), "1.xml": TransientError("slow", reason="timeout")})
+
+
+def test_a_sitemap_without_nested_ones_asks_nothing():
+    assert gather({"sitemap.xml": urlset(page(A))})[1] == []
