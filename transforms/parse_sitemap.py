@@ -27,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 from xml.parsers import expat
@@ -36,13 +37,13 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from transforms.article_url import site_of
 from transforms.bounded_body import BoundedBody
 from transforms.errors import IngestError
-from transforms.parse_feed import FUTURE_SECONDS, parse_feed, read_date
+from transforms.parse_feed import FUTURE_SECONDS, MOST_TAGS, MOST_URL_CHARS, parse_feed, read_date
 from transforms.records import FeedEntry, ParsedFeed, digest64
 from transforms.repair_xml import JUNK_SCAN_CHARS, RepairedXml, decode_markup, repair_xml
 
 MOST_URLS = 50_000  # what the protocol allows in one document
-MOST_URL_CHARS = 4096  # as in feeds; the protocol allows 2,048
 MOST_FIELD_CHARS = 8192
+MOST_TAG_CHARS = 200
 MOST_INFLATED_BYTES = 15 * 1024 * 1024  # as a body that came compressed by its coding
 MOST_NESTED = 5  # requests that one poll of an index leads to: the newest lists hold the newest pages
 SETTLED_SECONDS = 3600.0  # how old a change in a news sitemap must be to count
@@ -51,6 +52,7 @@ OVERLAP_SECONDS = 86_400.0  # a lastmod may be a mere day, in any zone
 _ROOT = re.compile(
     r"<(?:[A-Za-z_][\w.\-]{0,20}:)?(?:(urlset|sitemapindex)|rss|rdf|feed|channel|html|head|body)[\s>/]", re.IGNORECASE
 )
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?(?:/[^\x00-\x20\x7f]*)?")
 _ADDRESS_LINE = re.compile(r"https?://\S+\s*\Z", re.IGNORECASE)
 _PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
 _NAME_OF_UTC = re.compile(r"\s?(?:UTC|GMT|Z)(?:\[UTC\])?\Z")
@@ -375,26 +377,32 @@ def _salvage(text: str) -> Iterator[_Listed]:
     ends = [*(block.start() for block in blocks[1:]), len(text)]
     for block, end in list(zip(blocks, ends[: len(blocks)], strict=True))[: MOST_URLS + 1]:
         stretch = text[block.end() : end]
-        prefix = re.escape(block[1])
-        loc = _field(stretch, f"{prefix}loc")
+        loc = _field(stretch, f"{block[1]}loc")
         if not loc and end == len(text):
             continue  # cut off before its address was complete
+        has_news = "<news:" in stretch
         yield _Listed(
             is_sitemap=block[2].lower() == "sitemap",
             loc=loc,
-            lastmod=_field(stretch, f"{prefix}lastmod"),
-            title=_field(stretch, "news:title"),
-            published=_field(stretch, "news:publication_date"),
-            language=_field(stretch, "news:language"),
-            name=_field(stretch, "news:name"),
+            lastmod=_field(stretch, f"{block[1]}lastmod"),
+            title=_field(stretch, "news:title") if has_news else "",
+            published=_field(stretch, "news:publication_date") if has_news else "",
+            language=_field(stretch, "news:language") if has_news else "",
+            name=_field(stretch, "news:name") if has_news else "",
         )
 
 
 def _field(stretch: str, name: str) -> str:
-    found = re.search(rf"<{name}(?:\s[^<>]*)?>\s*+(?:<!\[CDATA\[([^\]]*)\]\]>|([^<]*)<)", stretch, re.IGNORECASE)
+    found = _field_pattern(name).search(stretch)
     if found is None:
         return ""
     return (found[1] or html.unescape(found[2] or ""))[:MOST_FIELD_CHARS]
+
+
+@lru_cache(maxsize=64)
+def _field_pattern(name: str) -> re.Pattern[str]:
+    value = r"(?:<!\[CDATA\[([^\]]*)\]\]>|([^<]*)<)"
+    return re.compile(rf"<{re.escape(name)}(?:\s[^<>]*)?>\s*+{value}", re.IGNORECASE)
 
 
 # ---- meaning ------------------------------------------------------------------------------------------------------
@@ -439,7 +447,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
 def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entry:
     published = _timestamp(one.published, now, warnings)
     updated = _timestamp(one.lastmod, now, warnings)
-    title = _words(one.title)
+    title = _words(one.title) if one.title else ""
     parts = [title, address]
     if published is not None and updated is not None:
         changed = updated.micros / 1e6
@@ -453,9 +461,14 @@ def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entr
         published_at=published,
         updated_at=updated,
         language=_language(one.language.strip()),
-        tags=tuple(dict.fromkeys(t for t in (_words(k)[:200] for k in one.keywords.split(",")) if t))[:50],
+        tags=_keywords(one.keywords) if one.keywords else (),
     )
     return _Entry(_newest_first(entry), entry)
+
+
+def _keywords(written: str) -> tuple[str, ...]:
+    words = (_words(word)[:MOST_TAG_CHARS] for word in written.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))[:MOST_TAGS]
 
 
 def _newest_first(entry: FeedEntry) -> float:
@@ -467,6 +480,8 @@ def _address(base: str, loc: str) -> str:
     loc = loc.strip()
     if "&amp;" in loc:
         loc = html.unescape(loc)
+    if _PLAIN_ADDRESS.fullmatch(loc) and len(loc) <= MOST_URL_CHARS:
+        return loc  # as the rest would, which takes a third of the time of reading a long sitemap
     if not loc:
         return ""
     try:
@@ -501,10 +516,9 @@ def _language(declared: str) -> Optional[str]:
 
 def _timestamp(written: str, now: float, warnings: list[str]) -> Optional[Timestamp]:
     """Return a date as `parse_feed` would: None, with a warning, for what is none or lies in the future."""
-    written = " ".join(written.split())
-    if not written:
+    if not written or written.isspace():
         return None
-    seconds = _seconds(written)
+    seconds = _seconds(" ".join(written.split()))
     if seconds is None:
         warnings.append("unreadable_date")
     elif seconds > now + FUTURE_SECONDS:
