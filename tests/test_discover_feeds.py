@@ -1,6 +1,16 @@
 """Finding feeds: what a site's page says, in which order it is believed, and what is found by asking."""
 
-from typing import NamedTuple
+import asyncio
+from typing import NamedTuple, Optional, Union
+
+import pytest
+from apache_beam.utils.timestamp import Timestamp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.discover_feeds import Finding, FoundFeed, discover_feeds, discover_sitemaps, find_feeds, suggest_feed
+from transforms.errors import IngestError, RejectedError, TransientError
+from transforms.http import Response
 
 HOME = "https://paper.example/"
 
@@ -108,7 +118,7 @@ PAGES = [
     PageCase("nothing said at all", head(lang="ar"), (), (at("feed"), at("feed.xml"), at("rss.xml"), at("atom.xml"))),
     PageCase("the folder of the page too", head(), (), (at("feed"), at("sport/feed")), at("sport/")),
     PageCase("an empty page", "", ()),
-    PageCase("a page nested without end", "<div>" * 100_000 + link("/late.xml"), ()),
+    PageCase("a page nested without end", "<div>" * 100_000 + link("/late.xml"), (at("late.xml"),)),
     PageCase("a page cut off in a tag", '<html><head><link rel="alternate" type="application/rss+xml" href="/a.xml"><link rel="alter', (at("a.xml"),)),
     PageCase("Chinese", head(link("/rss", title="澎湃新闻"), lang="zh"), (at("rss"),)),
     PageCase("Hindi, linked only", body('<a href="/rssfeeds/-2128936835.cms">आर एस एस</a>', lang="hi"), (at("rssfeeds/-2128936835.cms"),)),
@@ -131,3 +141,234 @@ SITEMAPS = (
     at("relative.xml"),
     "https://files.example/paper/sitemap.xml.gz",
 )
+
+
+@pytest.mark.parametrize("case", PAGES, ids=lambda case: case.name)
+def test_what_a_page_names(case: PageCase):
+    found = discover_feeds(case.html.encode(), url=case.url)
+    assert tuple(c.url for c in found if c.how in ("link", "anchor")) == case.named
+    guessed = [c.url for c in found if c.how in ("software", "path")]
+    assert [url for url in guessed if url in case.guesses] == list(case.guesses)
+    if case.guesses and "said" not in case.name and "folder of the page" not in case.name:
+        assert tuple(guessed[: len(case.guesses)]) == case.guesses
+
+
+def test_robots_txt_names_sitemaps():
+    assert tuple(c.url for c in discover_sitemaps(ROBOTS.encode(), url=at("robots.txt"))) == SITEMAPS
+
+
+def test_commentary_is_opinion_and_no_comments():
+    found = discover_feeds(head(link("/a", title="Commentary"), link("/b", title="News")).encode(), url=HOME)
+    assert [c.url for c in found[:2]] == [at("a"), at("b")]
+
+
+@pytest.mark.parametrize(
+    "encoding, declared",
+    [("utf-8", None), ("koi8-r", "text/html; charset=koi8-r"), ("utf-16", None), ("shift_jis", None)],
+)
+def test_titles_in_any_encoding(encoding: str, declared: Optional[str]):
+    title = "Комментарии" if encoding != "shift_jis" else "コメント"
+    meta = f'<meta charset="{encoding}">' if encoding == "shift_jis" else ""
+    page = head(meta, link("/c", title=title), link("/f")).encode(encoding)
+    assert discover_feeds(page, url=HOME, content_type=declared)[0].url == at("f")
+
+
+@given(st.lists(st.sampled_from(["<a href='/rss'>", "<link rel=alternate type=application/rss+xml href=", "'/f'>", "<base href=", "http://[",
+                                 "</a>", "<!--", "-->", "<![CDATA[", "<?", "&#0;", "\x00", "\ud800", "<svg><a xlink:href=x>", ">", "é", "<title>"]), max_size=12))  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_no_page_is_too_broken(parts: list[str]):
+    page = "".join(parts).encode("utf-8", "surrogatepass")
+    assert all(c.url.startswith(("http://", "https://")) for c in discover_feeds(page, url=HOME))
+
+
+def test_a_page_offers_the_feed_it_names():
+    assert suggest_feed(head(link("/c", title="Comments"), link("/f")).encode(), url=HOME) == at("f")
+    assert suggest_feed(head(generator="WordPress").encode(), url=HOME) is None
+
+
+# Asking
+
+NOW = Timestamp.from_rfc3339("2026-03-03T12:00:00Z")
+
+
+def feed(title: str, *slugs: str, language: str = "", date: str = "Mon, 02 Mar 2026 08:00:00 GMT") -> str:
+    items = "".join(
+        f"<item><title>{slug}</title><link>{HOME}{slug}</link><pubDate>{date}</pubDate></item>" for slug in slugs
+    )
+    declared = f"<language>{language}</language>" if language else ""
+    return f'<rss version="2.0"><channel><title>{title}</title>{declared}{items}</channel></rss>'
+
+
+def search(site: dict[str, Union[str, IngestError]], *, start: str = "", most: int = 25) -> tuple[Finding, list[str]]:
+    """Return what is found on a site of `site`, by path below HOME, and the paths that were asked for."""
+    asked: list[str] = []
+
+    async def fetch(url: str) -> Response:
+        path = url.removeprefix(HOME)
+        asked.append(path)
+        found = site.get(path)
+        if isinstance(found, IngestError):
+            raise found
+        if found is None:
+            return Response(url=url, status=404, headers={}, body=b"not here")
+        if found.startswith(HOME):
+            return await fetch(found)
+        return Response(url=url, status=200, headers={"Content-Type": "text/html"}, body=found.encode())
+
+    return asyncio.run(find_feeds(HOME + start, fetch, now=NOW, most_requests=most)), asked
+
+
+def found_at(finding: Finding) -> list[str]:
+    return [f.url.removeprefix(HOME) for f in finding.feeds]
+
+
+def test_a_declared_feed_is_read_and_described():
+    finding, asked = search({"": head(link("/feed.xml")), "feed.xml": feed("The Paper", "a", "b", language="en-GB")})
+    assert finding.feeds == [
+        FoundFeed(
+            at("feed.xml"), "link", "rss", "The Paper", "en-gb", 2, Timestamp.from_rfc3339("2026-03-02T08:00:00Z")
+        )
+    ]
+    assert asked == ["", "feed.xml", "robots.txt"]
+    assert finding.requests == 3
+
+
+def test_a_feed_that_is_given_is_the_answer():
+    finding, asked = search({"feed.xml": feed("The Paper", "a")}, start="feed.xml")
+    assert ([(f.url, f.how) for f in finding.feeds], asked) == ([(at("feed.xml"), "itself")], ["feed.xml"])
+
+
+def test_the_language_is_read_from_the_titles_where_none_is_declared():
+    titles = ("Το πλοίο για το νησί μένει στο λιμάνι", "Η νέα γέφυρα θα ανοίξει τον Μάιο")
+    items = "".join(f"<item><title>{title}</title><link>{HOME}{n}</link></item>" for n, title in enumerate(titles))
+    finding, _ = search(
+        {"": head(link("/f")), "f": f'<rss version="2.0"><channel><title>x</title>{items}</channel></rss>'}
+    )
+    assert finding.feeds[0].language == "el"
+
+
+def test_declared_feeds_spare_the_guesses():
+    _, asked = search({"": head(link("/feed.xml"), generator="WordPress"), "feed.xml": feed("P", "a")})
+    assert "feed/" not in asked
+
+
+def test_guesses_end_with_the_first_that_answers():
+    finding, asked = search({"": head(), "feed.xml": feed("P", "a"), "rss.xml": feed("P", "b")})
+    assert (found_at(finding), asked) == (["feed.xml"], ["", "feed", "feed.xml", "robots.txt"])
+
+
+def test_what_software_suggests_comes_before_common_paths():
+    finding, asked = search({"": head(generator="blogger"), "feeds/posts/default": feed("P", "a")})
+    assert (found_at(finding), asked[:2]) == (["feeds/posts/default"], ["", "feeds/posts/default"])
+
+
+def test_a_page_below_leads_to_the_home_page():
+    finding, asked = search(
+        {"2026/story": head(), "": head(link("/f.xml")), "f.xml": feed("P", "a")}, start="2026/story"
+    )
+    assert (found_at(finding), asked[:3]) == (["f.xml"], ["2026/story", "", "f.xml"])
+
+
+def test_a_page_that_lists_feeds_is_read():
+    listing = body('<a href="/rss/sport.xml">Sport</a><a href="/rss/city.xml">City</a>')
+    finding, _ = search(
+        {
+            "": body('<a href="/rss">RSS</a>'),
+            "rss": listing,
+            "rss/sport.xml": feed("S", "a"),
+            "rss/city.xml": feed("C", "b"),
+        }
+    )
+    assert found_at(finding) == ["rss/sport.xml", "rss/city.xml"]
+    assert ("https://paper.example/rss", "html_page") in [(a.url, a.reason) for a in finding.attempts]
+
+
+def test_the_same_entries_under_another_address_are_named_once():
+    finding, _ = search(
+        {
+            "": head(link("/a.xml"), link("/b.xml"), link("/c.xml")),
+            "a.xml": feed("P", "a", "b"),
+            "b.xml": feed("P", "b", "a"),
+            "c.xml": feed("P", "c"),
+        }
+    )
+    assert [(f.url, f.same_as) for f in finding.feeds] == [
+        (at("a.xml"), None),
+        (at("c.xml"), None),
+        (at("b.xml"), at("a.xml")),
+    ]
+
+
+def test_an_address_that_redirects_to_a_known_one_is_named_once():
+    finding, _ = search({"": head(link("/old"), link("/feed.xml")), "old": at("feed.xml"), "feed.xml": feed("P", "a")})
+    assert found_at(finding) == ["feed.xml"]
+
+
+def test_comments_and_quiet_feeds_go_last():
+    site = {
+        "": head(link("/old.xml"), link("/comments.xml"), link("/new.xml")),
+        "old.xml": feed("Old", "x", date="Mon, 02 Mar 2020 08:00:00 GMT"),
+        "comments.xml": feed("Comments on The Paper", "y"),
+        "new.xml": feed("New", "z"),
+    }
+    assert found_at(search({**site})[0]) == ["new.xml", "old.xml", "comments.xml"]
+
+
+def test_only_comments_are_not_enough_to_stop():
+    finding, _ = search(
+        {"": head(link("/comments/feed")), "comments/feed": feed("Comments", "c"), "rss.xml": feed("P", "a")}
+    )
+    assert found_at(finding) == ["rss.xml", "comments/feed"]
+
+
+SITEMAP = f"<urlset><url><loc>{HOME}a</loc><lastmod>2026-03-01</lastmod></url></urlset>"
+
+
+def test_without_a_feed_a_sitemap_will_do():
+    finding, asked = search({"": head(), "robots.txt": f"Sitemap: {HOME}map.xml", "map.xml": SITEMAP})
+    assert [(f.url, f.how, f.format, f.entries) for f in finding.feeds] == [(at("map.xml"), "sitemap", "sitemap", 1)]
+    assert asked[-2:] == ["robots.txt", "map.xml"]
+
+
+def test_beside_a_feed_only_a_sitemap_of_news_is_asked():
+    robots = f"Sitemap: {HOME}map.xml\nSitemap: {HOME}news.xml"
+    site = {"": head(link("/f")), "f": feed("P", "b"), "robots.txt": robots, "map.xml": SITEMAP, "news.xml": SITEMAP}
+    finding, asked = search({**site})
+    assert (found_at(finding), "map.xml" in asked) == (["f", "news.xml"], False)
+
+
+def test_common_sitemaps_where_robots_txt_names_none():
+    assert found_at(search({"": head(), "sitemap.xml": SITEMAP})[0]) == ["sitemap.xml"]
+
+
+def test_what_fails_is_told():
+    finding, _ = search(
+        {
+            "": head(link("/a"), link("/b"), link("/c")),
+            "a": TransientError("slow", reason="timeout"),
+            "b": "<catalogue/>",
+        }
+    )
+    assert [(a.url, a.reason) for a in finding.attempts[:3]] == [
+        (at("a"), "timeout"),
+        (at("b"), "not_a_feed"),
+        (at("c"), "http_404"),
+    ]
+
+
+def test_requests_are_bounded():
+    site: dict[str, Union[str, IngestError]] = {"": head(*(link(f"/{i}.xml") for i in range(100)))}
+    finding, asked = search({**site, **{f"{i}.xml": feed("P", str(i)) for i in range(100)}}, most=7)
+    assert (len(finding.feeds), len(asked), finding.requests) == (6, 7, 7)
+
+
+def test_a_site_without_anything():
+    finding, asked = search({"": head()})
+    assert finding.feeds == []
+    assert len(asked) == len(set(asked)) <= 25
+
+
+def test_an_address_that_cannot_be_had_is_an_error():
+    with pytest.raises(RejectedError) as refused:
+        search({})
+    assert refused.value.reason == "http_404"
