@@ -415,17 +415,17 @@ def gather(
     """Return what comes of `files["sitemap.xml"]`, and the names that were asked for."""
     asked: list[str] = []
 
-    async def fetch(url: str) -> tuple[bytes, Optional[str]]:
+    async def ask(url: str) -> ParsedSitemap:
         name = url.removeprefix("https://paper.example/")
         asked.append(name)
         found = files.get(name, RejectedError("not there", reason="http_404"))
         if isinstance(found, IngestError):
             raise found
-        return found, "application/xml"
+        return read(found, url=url)
 
     first = files["sitemap.xml"]
     assert isinstance(first, bytes)
-    return asyncio.run(gather_nested(read(first), url=URL, fetch=fetch, now=NOW, most=most, since=since)), asked
+    return asyncio.run(gather_nested(read(first), url=URL, read=ask, now=NOW, most=most, since=since)), asked
 
 
 def on_paper(name: str, lastmod: str = "") -> str:

@@ -228,7 +228,7 @@ async def gather_nested(
     first: ParsedSitemap,
     *,
     url: str,
-    fetch: Callable[[str], Awaitable[tuple[bytes, Optional[str]]]],
+    read: Callable[[str], Awaitable[ParsedSitemap]],
     now: Timestamp,
     since: Optional[Timestamp] = None,
     most: int = MOST_NESTED,
@@ -242,7 +242,8 @@ async def gather_nested(
     Args:
         first: as parsed; without nested sitemaps it is returned as it is.
         url: where it came from.
-        fetch: returns body and content type of an address, politely and as robots.txt allows; raises IngestError.
+        read: fetches an address, politely and as robots.txt allows, and parses it, away from the event loop; raises
+            IngestError.
         now: the time.
         since: the last poll, see `choose_nested`.
         most: requests.
@@ -261,8 +262,7 @@ async def gather_nested(
         asked.add(_same(one.url))
         left -= 1
         try:
-            body, content_type = await fetch(one.url)
-            parsed = parse_sitemap(body, url=one.url, content_type=content_type, now=now)
+            parsed = await read(one.url)
         except IngestError as failed:
             warnings.append(f"nested_{failed.reason}")
             error = failed
