@@ -1,6 +1,7 @@
 """Finding feeds: what a site's page says, in which order it is believed, and what is found by asking."""
 
 import asyncio
+import time
 from typing import NamedTuple, Optional, Union
 
 import pytest
@@ -8,7 +9,15 @@ from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.discover_feeds import Finding, FoundFeed, discover_feeds, discover_sitemaps, find_feeds, suggest_feed
+from transforms.discover_feeds import (
+    MOST_CANDIDATES,
+    Finding,
+    FoundFeed,
+    discover_feeds,
+    discover_sitemaps,
+    find_feeds,
+    suggest_feed,
+)
 from transforms.errors import IngestError, RejectedError, TransientError
 from transforms.http import Response
 
@@ -175,7 +184,7 @@ def test_titles_in_any_encoding(encoding: str, declared: Optional[str]):
 
 @given(st.lists(st.sampled_from(["<a href='/rss'>", "<link rel=alternate type=application/rss+xml href=", "'/f'>", "<base href=", "http://[",
                                  "</a>", "<!--", "-->", "<![CDATA[", "<?", "&#0;", "\x00", "\ud800", "<svg><a xlink:href=x>", ">", "é", "<title>"]), max_size=12))  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_page_is_too_broken(parts: list[str]):
     page = "".join(parts).encode("utf-8", "surrogatepass")
     assert all(c.url.startswith(("http://", "https://")) for c in discover_feeds(page, url=HOME))
@@ -372,3 +381,22 @@ def test_an_address_that_cannot_be_had_is_an_error():
     with pytest.raises(RejectedError) as refused:
         search({})
     assert refused.value.reason == "http_404"
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "<a href=/rss{n}>RSS</a>",
+        "<link rel=alternate type=text/xml href=rss{n}>",
+        "<a href='?rss=;rss=",
+        "<meta charset",
+    ],
+)
+def test_reading_a_page_is_bounded(again: str):
+    def cost(times: int) -> float:
+        page = "".join(again.replace("{n}", str(n)) for n in range(times)).encode()
+        began = time.process_time()
+        assert len(discover_feeds(page, url=HOME)) <= MOST_CANDIDATES
+        return time.process_time() - began
+
+    assert cost(16_000) < 16 * cost(2_000) + 0.2

@@ -17,6 +17,7 @@ software, and their order from mratmeyer/rsslookup#4, which counted them.
 """
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
@@ -35,6 +36,7 @@ from transforms.records import FeedEntry
 from transforms.repair_xml import decode_markup
 
 MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest home pages of papers are about two
+MOST_TAGS = 5_000  # of a kind; a page of nothing but links has some thousands
 MOST_CANDIDATES = 200
 MOST_REQUESTS = 25
 MOST_SITEMAPS = 3
@@ -208,8 +210,12 @@ class _Tags:
         self.metas: list[tuple[str, str]] = []
         self.signs: list[str] = []
         self._anchor: Optional[list[str]] = None
+        self._counts: Counter[str] = Counter()
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._counts[tag] >= MOST_TAGS:
+            return
+        self._counts[tag] += 1
         if tag == "a" and attributes.get("href"):
             self._close()
             self._anchor = [attributes["href"], attributes.get("title", ""), attributes.get("aria-label", "")]
