@@ -16,6 +16,7 @@ from transforms.discover_feeds import (
     discover_feeds,
     discover_sitemaps,
     find_feeds,
+    parse_or_suggest,
     suggest_feed,
 )
 from transforms.errors import IngestError, RejectedError, TransientError
@@ -193,6 +194,31 @@ def test_no_page_is_too_broken(parts: list[str]):
 def test_a_page_offers_the_feed_it_names():
     assert suggest_feed(head(link("/c", title="Comments"), link("/f")).encode(), url=HOME) == at("f")
     assert suggest_feed(head(generator="WordPress").encode(), url=HOME) is None
+
+
+@pytest.mark.parametrize(
+    "parts, said",
+    [
+        (
+            (link("/f?token=s3cret1"),),
+            "an HTML page, not a feed; list the feed that it names: https://paper.example/f?token=*** ",
+        ),
+        ((link("/c", title="Comments"),), "an HTML page, not a feed; it names no feed "),
+        ((), "an HTML page, not a feed; it names no feed "),
+    ],
+)
+def test_a_page_served_as_a_feed_is_refused_with_the_remedy(parts: tuple[str, ...], said: str):
+    with pytest.raises(RejectedError) as refused:
+        parse_or_suggest(head(*parts).encode(), url=HOME)
+    assert refused.value.reason == "html_page"
+    assert refused.value.message.startswith(said)
+
+
+def test_what_is_no_page_is_read_as_ever():
+    assert parse_or_suggest(feed("P", "a").encode(), url=HOME).title == "P"
+    with pytest.raises(RejectedError) as refused:
+        parse_or_suggest(b"<catalogue/>", url=HOME)
+    assert refused.value.reason == "not_a_feed"
 
 
 # Asking

@@ -31,8 +31,8 @@ from transforms.detect_language import detect_language
 from transforms.errors import IngestError, RejectedError, mask_url
 from transforms.http import Response
 from transforms.parse_feed import MOST_URL_CHARS
-from transforms.parse_sitemap import NestedSitemap, choose_nested, parse_sitemap
-from transforms.records import FeedEntry
+from transforms.parse_sitemap import NestedSitemap, choose_nested, parse_sitemap, parse_source
+from transforms.records import FeedEntry, ParsedFeed
 from transforms.repair_xml import decode_markup
 
 MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest home pages of papers are about two
@@ -198,6 +198,24 @@ def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -
         if candidate.how in ("link", "anchor") and not candidate.is_comments:
             return candidate.url
     return None
+
+
+def parse_or_suggest(
+    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
+) -> ParsedFeed:
+    """Return the feed or sitemap in `body`, as `parse_source`; the error of a page says which feed the page names."""
+    try:
+        return parse_source(body, url=url, content_type=content_type, now=now)
+    except RejectedError as error:
+        if error.reason != "html_page":
+            raise
+        named = suggest_feed(body, url=url, content_type=content_type)
+        remedy = f"list the feed that it names: {mask_url(named)}" if named else "it names no feed"
+        raise RejectedError(
+            f"an HTML page, not a feed; {remedy} (`newsbeam feeds discover` looks further)",
+            reason="html_page",
+            url=url,
+        ) from error
 
 
 class _Tags:
