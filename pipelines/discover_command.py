@@ -1,0 +1,257 @@
+"""`newsbeam feeds discover URL`: which feeds a site has, and the lines that follow them.
+
+Decisions:
+    What is asked takes its turn as in a run: one request at a time and site, spaced, as robots.txt allows. A feed that
+    robots.txt forbids is named all the same, since robots.txt does not govern feeds that the user lists.
+
+    Addresses of feeds are printed in full, since they are what was asked for; errors show them masked.
+
+    The table goes to stdout, the best feed's line last; with ``--format toml`` or ``json`` stdout holds only that.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, Optional
+
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.discover_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
+from transforms.errors import RejectedError, TransientError, UsageError, mask_url, one_line
+from transforms.fetch_pages import PoliteClient, Turn
+from transforms.http import AllowedHost, HttpClient, Response, parse_allow_host
+from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, origin_of, read_robots
+
+SPACING_SECONDS = 1.0
+TIMEOUT_SECONDS = 30.0
+MOST_WAIT_SECONDS = 60.0  # a site that asks for more is asked another day: somebody sits before this command
+ACCEPT = "text/html,application/xhtml+xml,application/rss+xml,application/atom+xml,application/feed+json,*/*;q=0.8"
+_WORTH_A_WORD = ("link", "anchor")  # attempts on what the site itself names; guesses that failed say nothing
+
+
+def add_flags(parser: argparse.ArgumentParser, options: Any = None) -> None:
+    """Add the flags of `newsbeam feeds discover`."""
+    if options is None:
+        from pipelines import options
+    parser.add_argument("url", metavar="URL", help="a site's home page, any of its pages, or what may be a feed")
+    parser.add_argument("--format", choices=("text", "json", "toml"), default="text", help="what to print (text)")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    parser.add_argument(
+        "--most-requests",
+        type=options.positive,
+        default=MOST_REQUESTS,
+        metavar="N",
+        help="requests in all (default: %(default)s)",
+    )
+    options.add_http_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `newsbeam feeds discover`; 1 when nothing was found."""
+    from pipelines.cli import version
+    from pipelines.options import user_agent_of
+
+    url = _start(args.url)
+    spacing, timeout = args.spacing_seconds, args.timeout_seconds
+    finding = asyncio.run(
+        _find(
+            url,
+            user_agent=user_agent_of(version(), args.contact),
+            allow_hosts=tuple(parse_allow_host(text) for text in args.allow_host),
+            spacing_seconds=SPACING_SECONDS if spacing is None else spacing,
+            timeout_seconds=TIMEOUT_SECONDS if timeout is None else timeout,
+            most_requests=args.most_requests,
+        )
+    )
+    if args.format == "json":
+        print(json.dumps(as_json(url, finding), ensure_ascii=False, indent=2))
+    else:
+        lines = as_toml(finding) if args.format == "toml" else as_text(finding)
+        print("\n".join(lines), end="\n" if finding.feeds else "")
+    if not finding.feeds:
+        print("\n".join(_nothing_found(url, finding)), file=sys.stderr)
+    return 0 if finding.feeds else 1
+
+
+def as_text(finding: Finding) -> Iterator[str]:
+    """Yield a table of what was found, and a line for the feed list."""
+    if not finding.feeds:
+        return
+    yield f"{'format':14} {'entries':>7}  {'newest':10}  {'language':8}  {'found by':8}  title"
+    for feed in finding.feeds:
+        newest = feed.newest_at.to_rfc3339()[:10] if feed.newest_at is not None else "-"
+        entries = "-" if feed.format == "sitemap_index" else str(feed.entries)
+        title = one_line(feed.title or "-", limit=60) + (" (comments)" if feed.is_comments else "")
+        yield f"{feed.format:14} {entries:>7}  {newest:10}  {feed.language or '-':8}  {feed.how:8}  {title}"
+        yield f"  {feed.url}" + (f"  (same entries as {feed.same_as})" if feed.same_as else "")
+    yield from _attempts(finding)
+    yield ""
+    yield "the best one, as a line for a feed list:"
+    best = finding.feeds[0]
+    yield " ".join((best.url, one_line((best.title or "").replace("#", ""), limit=200))).rstrip()
+
+
+def as_toml(finding: Finding) -> Iterator[str]:
+    """Yield tables for newsbeam.toml: the feeds that have entries of their own and are not of comments."""
+    for feed in _worth_listing(finding):
+        yield "[[feeds]]"
+        for name, value in (("url", feed.url), ("title", feed.title), ("language", feed.language)):
+            if value:
+                # A JSON string of one line without control characters is a TOML string.
+                yield f"{name} = {json.dumps(one_line(value, limit=8192), ensure_ascii=False)}"
+        yield ""
+
+
+def as_json(url: str, finding: Finding) -> dict[str, Any]:
+    """Return what was found as plain data."""
+    return {
+        "url": mask_url(url),
+        "requests": finding.requests,
+        "feeds": [
+            {
+                **feed._asdict(),
+                "newest_at": feed.newest_at.to_rfc3339() if feed.newest_at is not None else None,
+            }
+            for feed in finding.feeds
+        ],
+        "attempts": [attempt._asdict() for attempt in finding.attempts],
+    }
+
+
+def _worth_listing(finding: Finding) -> Sequence[FoundFeed]:
+    own = [feed for feed in finding.feeds if feed.same_as is None]
+    return [feed for feed in own if not feed.is_comments] or own
+
+
+def _attempts(finding: Finding) -> Iterator[str]:
+    for attempt in finding.attempts:
+        if attempt.how in _WORTH_A_WORD and attempt.reason != "html_page":
+            yield f"not read: {attempt.url} ({attempt.reason})"
+            if attempt.reason == "robots_disallowed":
+                yield "  its robots.txt forbids this search to ask for it; a feed that you list yourself is polled"
+
+
+def _nothing_found(url: str, finding: Finding) -> Iterator[str]:
+    yield f"newsbeam: no feed found at {mask_url(url)} ({finding.requests} requests); try one of its section pages"
+    yield from _attempts(finding)
+
+
+def _start(written: str) -> str:
+    url = written.strip()
+    if "://" not in url:
+        url = f"https://{url}"
+    if not origin_of(url).startswith(("http://", "https://")) or not url.partition("://")[2].strip("/"):
+        raise UsageError(f"{mask_url(url)} is not an http(s) address; write it as https://host/path")
+    return url
+
+
+# ---- asking --------------------------------------------------------------------------------------------------------
+
+
+async def _find(
+    url: str,
+    *,
+    user_agent: str,
+    allow_hosts: tuple[AllowedHost, ...],
+    spacing_seconds: float,
+    timeout_seconds: float,
+    most_requests: int,
+) -> Finding:
+    async with HttpClient(
+        user_agent=user_agent, allow_hosts=allow_hosts, total_timeout_seconds=timeout_seconds
+    ) as client:
+        polite = PoliteFetch(client, user_agent=user_agent, spacing_seconds=spacing_seconds)
+        return await find_feeds(url, polite.fetch, now=Timestamp.of(time.time()), most_requests=most_requests)
+
+
+class PoliteFetch:
+    """Asks one address after the other, spaced by site and as robots.txt allows. Lives on the running loop.
+
+    Args:
+        client: sends.
+        user_agent: whose rules count.
+        spacing_seconds: between two requests to one site; more where its robots.txt asks for more.
+    """
+
+    def __init__(self, client: HttpClient, *, user_agent: str, spacing_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._user_agent = user_agent
+        self._budget = HostBudget(
+            at_once=1,
+            at_once_per_site=1,
+            spacing_seconds=spacing_seconds,
+            max_wait_seconds=MOST_WAIT_SECONDS,
+            now=loop.time,
+            call_later=loop.call_later,
+        )
+        self._polite = PoliteClient(client, self._budget, spawn=self._spawn, now=lambda: Timestamp.of(time.time()))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: dict[str, Response] = {}
+        self._rules: dict[str, Optional[Robots]] = {}
+
+    async def fetch(self, url: str) -> Response:
+        """Return the answer of `url`, whatever its status; robots.txt is asked for once.
+
+        Raises:
+            IngestError: as `HttpClient.fetch`; robots_disallowed, robots_unreachable, host_asked_to_wait, bad_url.
+        """
+        await self._check(url)
+        origin = origin_of(url)
+        if url == f"{origin}/robots.txt" and origin in self._answers:
+            return self._answers[origin]
+        return await self._send(url, check_hop=self._check, headers={"Accept": ACCEPT})
+
+    async def _check(self, url: str) -> None:
+        origin = origin_of(url)
+        if origin not in self._rules:
+            self._rules[origin] = await self._ask_rules(origin)
+        rules = self._rules[origin]
+        if url == f"{origin}/robots.txt":
+            return
+        if rules is None:
+            raise TransientError(
+                f"{origin}/robots.txt cannot be had for now; try again later", reason="robots_unreachable", url=origin
+            )
+        if not rules.allows(url):
+            raise RejectedError(f"{mask_url(url)}: robots.txt forbids it", reason="robots_disallowed", url=url)
+
+    async def _ask_rules(self, origin: str) -> Optional[Robots]:
+        try:
+            answer = await self._send(f"{origin}/robots.txt", max_bytes=ROBOTS_MOST_BYTES)
+        except TransientError as error:
+            if error.reason in ("dns_failed", "connect_failed", "host_asked_to_wait"):
+                raise  # says more of the site than that its robots.txt is missing
+            return None
+        except RejectedError as error:
+            if error.reason == "forbidden_address":
+                raise
+            return Robots(None, "")  # nothing that could be read: as good as none (RFC 9309, 2.3.1.3)
+        self._answers[origin] = answer
+        rules = read_robots(answer.status, answer.body, user_agent=self._user_agent)
+        if rules is not None and rules.crawl_delay_seconds:
+            self._polite.slow_down(origin, rules.crawl_delay_seconds)
+        return rules
+
+    async def _send(self, url: str, **options: Any) -> Response:
+        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        async def work(turn: Turn) -> None:
+            try:
+                answer = await self._polite.fetch(turn, url, **options)
+            except Exception as error:  # whoever waits must hear of a defect too
+                answered.set_exception(error)
+            else:
+                answered.set_result(answer)
+
+        if sys.stderr.isatty():
+            print(f"asking {mask_url(url)}", file=sys.stderr, flush=True)
+        self._polite.when_due(url, work, answered.set_exception)
+        return await answered
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

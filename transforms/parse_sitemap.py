@@ -1,0 +1,563 @@
+"""A sitemap's bytes -> its pages as entries of a feed, or the sitemaps it names: XML, gzipped, plain text, with news.
+
+Decisions:
+    * A sitemap is read as a feed of format ``sitemap``: a page is an entry, its address the entry's key. A list of
+      sitemaps (``sitemap_index``) has no entries of its own; `choose_nested` says which of those it names are worth a
+      request now, and `gather_nested` reads them within a bound.
+    * What a page's lastmod says changes nothing in `entry_hash`, as an update time changes nothing in a feed's: too
+      many generators write the time of the request, and each change would fetch a whole archive again. Only in a news
+      sitemap it counts, since those hold two days of stories and corrections are what is wanted: there, when it lies
+      after the publication and is older than an hour. What always says "now" is never that old, so it never counts.
+    * Entries are sorted newest first, those without a date behind them as listed, since sitemaps come in any order and
+      whoever caps the entries of a feed keeps the first.
+    * Pages of other sites stay and are flagged (papers do share a sitemap between two domains); sitemaps of other
+      sites are not followed, since an index speaks for its own site only.
+    * XML goes through `repair_xml` as feeds do. What is still broken then is read field by field, up to where it ends.
+    * A feed that stands where a sitemap was expected is read as the feed it is, and the other way round.
+
+Limits: 50,000 pages or nested sitemaps a document. Pictures, films and translations in it are ignored.
+
+Source: https://www.sitemaps.org/protocol.html; the news namespace as Google documents it.
+"""
+
+import contextlib
+import html
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, Optional
+from urllib.parse import unquote, urljoin, urlsplit
+from xml.parsers import expat
+
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from transforms.article_url import site_of
+from transforms.bounded_body import BoundedBody
+from transforms.errors import IngestError
+from transforms.parse_feed import FUTURE_SECONDS, MOST_TAGS, MOST_URL_CHARS, parse_feed, read_date
+from transforms.records import FeedEntry, ParsedFeed, digest64
+from transforms.repair_xml import JUNK_SCAN_CHARS, RepairedXml, decode_markup, repair_xml
+
+MOST_URLS = 50_000  # what the protocol allows in one document
+MOST_FIELD_CHARS = 8192
+MOST_TAG_CHARS = 200
+MOST_INFLATED_BYTES = 15 * 1024 * 1024  # as a body that came compressed by its coding
+MOST_NESTED = 5  # requests that one poll of an index leads to: the newest lists hold the newest pages
+SETTLED_SECONDS = 3600.0  # how old a change in a news sitemap must be to count
+OVERLAP_SECONDS = 86_400.0  # a lastmod may be a mere day, in any zone
+
+_ROOT = re.compile(
+    r"<(?:[A-Za-z_][\w.\-]{0,20}:)?(?:(urlset|sitemapindex)|rss|rdf|feed|channel|html|head|body)[\s>/]", re.IGNORECASE
+)
+_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?(?:/[^\x00-\x20\x7f]*)?")
+_ADDRESS_LINE = re.compile(r"https?://\S+\s*\Z", re.IGNORECASE)
+_PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
+_NAME_OF_UTC = re.compile(r"\s?(?:UTC|GMT|Z)(?:\[UTC\])?\Z")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z]{2,8})?\Z")
+_MARKUP = re.compile(r"<[/!?]?[A-Za-z][^<>]*+>")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]+")
+_BLOCK = re.compile(r"<((?:\w{1,20}:)?)(url|sitemap)(?:\s[^<>]*)?>", re.IGNORECASE)
+_FIELDS = {  # (parent, element) -> what it is
+    ("url", "loc"): "loc",
+    ("url", "lastmod"): "lastmod",
+    ("sitemap", "loc"): "loc",
+    ("sitemap", "lastmod"): "lastmod",
+    ("news", "title"): "title",
+    ("news", "publication_date"): "published",
+    ("news", "keywords"): "keywords",
+    ("publication", "name"): "name",
+    ("publication", "language"): "language",
+}
+_NEWS_NAME = re.compile(r"news|latest|recent|nachrichten|noticia|actualit|notizi|novosti", re.IGNORECASE)
+_NO_STORIES_NAME = re.compile(
+    r"(?:\b|_)(?:categor(?:y|ies)|tags?|authors?|users?|taxonom(?:y|ies)|images?|pictures?|videos?|products?)(?:\b|_)",
+    re.IGNORECASE,
+)
+_DATE_IN_NAME = re.compile(
+    r"(?<!\d)(20\d\d)(?:\D{0,4}(0[1-9]|1[0-2])(?!\d{3})(?:\D{0,4}(0[1-9]|[12]\d|3[01]))?)?(?!\d)"
+)
+
+
+class NestedSitemap(NamedTuple):
+    """A sitemap that an index names; `lastmod` is None where the index does not say."""
+
+    url: str
+    lastmod: Optional[Timestamp] = None
+
+
+class ParsedSitemap(NamedTuple):
+    """A sitemap: `entries` newest first, and what else it names. `format` is sitemap, sitemap_index, or a feed's."""
+
+    format: str
+    entries: Sequence[FeedEntry]
+    nested: Sequence[NestedSitemap] = ()
+    title: Optional[str] = None
+    language: Optional[str] = None
+    warnings: Sequence[str] = ()
+
+    def as_feed(self) -> ParsedFeed:
+        """Return it as what polling knows."""
+        return ParsedFeed(
+            format=self.format,
+            entries=self.entries,
+            title=self.title,
+            language=self.language,
+            warnings=self.warnings,
+        )
+
+
+class _Listed(NamedTuple):
+    """A page or sitemap as the document names it; "" for what is missing."""
+
+    is_sitemap: bool
+    loc: str
+    lastmod: str = ""
+    title: str = ""
+    published: str = ""
+    keywords: str = ""
+    name: str = ""
+    language: str = ""
+
+
+class _Entry(NamedTuple):
+    """An entry with what it is sorted by."""
+
+    at: float
+    entry: FeedEntry
+
+
+def is_sitemap(body: bytes, *, content_type: Optional[str] = None) -> bool:
+    """Return whether `body` is a sitemap by its first element, an address by its first line, or anything gzipped."""
+    if _is_gzip(body):
+        return True
+    text, _ = decode_markup(body[:JUNK_SCAN_CHARS], content_type=content_type)
+    root = _ROOT.search(text)
+    return bool(root and root[1]) or (root is None and _starts_with_address(text))
+
+
+def parse_sitemap(
+    body: bytes,
+    *,
+    url: str,
+    content_type: Optional[str] = None,
+    now: Optional[Timestamp] = None,
+    most_bytes: int = MOST_INFLATED_BYTES,
+) -> ParsedSitemap:
+    """Return what the sitemap in `body` lists; a feed in its place as that feed's entries.
+
+    Args:
+        body: as received, without content coding; a gzip file is inflated here.
+        url: the address it came from.
+        content_type: the header's value; it only helps to find the encoding.
+        now: what dates are compared with; the current time by default.
+        most_bytes: cap of an inflated gzip file.
+
+    Raises:
+        RejectedError: too_large, bad_encoding (gzip), and what `parse_feed` refuses: empty_body, html_page,
+            not_a_feed, broken_feed, too_deep, attribute_bomb, entity_definitions.
+    """
+    now_seconds = float(now) if now is not None else time.time()
+    if _is_gzip(body):
+        inflated = BoundedBody(url, "gzip", most_bytes)
+        inflated.feed(body)
+        body = inflated.finish()
+    if not is_sitemap(body, content_type=content_type):
+        feed = parse_feed(body, url=url, content_type=content_type, now=now)
+        return ParsedSitemap(feed.format, feed.entries, (), feed.title, feed.language, feed.warnings)
+    text, notes = decode_markup(body, content_type=content_type)
+    warnings = list(notes)
+    if _starts_with_address(text):
+        root, listed = "urlset", _read_lines(text)
+    else:
+        document = _repaired(text, url, warnings)
+        root, listed = document.root, _read(document, warnings)
+    if len(listed) > MOST_URLS:
+        warnings.append("too_many_entries")
+    return _assembled(root, listed[:MOST_URLS], url, now_seconds, warnings)
+
+
+def parse_source(
+    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
+) -> ParsedFeed:
+    """Return the feed or sitemap in `body`: `parse_feed` for whatever a site may serve as a list of its news.
+
+    The signature and the errors are those of `parse_feed`. An index has no entries; what it names is not read here.
+    """
+    if is_sitemap(body, content_type=content_type):
+        return parse_sitemap(body, url=url, content_type=content_type, now=now).as_feed()
+    return parse_feed(body, url=url, content_type=content_type, now=now)
+
+
+def choose_nested(
+    nested: Sequence[NestedSitemap],
+    *,
+    now: Timestamp,
+    since: Optional[Timestamp] = None,
+    most: int = MOST_NESTED,
+) -> tuple[NestedSitemap, ...]:
+    """Return which of an index's sitemaps to read now, the most promising first.
+
+    Lists of sections, tags, people and pictures are left out where there are others. What names news comes first, then
+    the newest lastmod (by day: many lists are rebuilt together), then the newest date in the name. Without any sign
+    the newest pages stand at one end of the list, and nobody knows which, so it is read from both.
+
+    Args:
+        nested: in the index's order.
+        now: the time.
+        since: the last poll; lists that ended before it are left out, with a day's overlap. None for the first.
+        most: how many.
+    """
+    wanted = [n for n in nested if not _NO_STORIES_NAME.search(_name_of(n.url))] or list(nested)
+    last = len(wanted) - 1
+    ranked: list[tuple[tuple[Any, ...], int, NestedSitemap]] = []
+    for place, one in enumerate(wanted):
+        dated = _date_in_name(one.url, now.to_utc_datetime().year)
+        if since is not None and _is_over(one, dated, since):
+            continue
+        day = -(one.lastmod.micros // 86_400_000_000) if one.lastmod is not None else 0
+        name = tuple(-part for part in dated) if dated is not None else (0,)
+        is_news = not _NEWS_NAME.search(_name_of(one.url))
+        ranked.append(((is_news, day, name, min(place, last - place)), place, one))
+    return tuple(one for _, _, one in sorted(ranked, key=lambda r: r[:2])[:most])
+
+
+async def gather_nested(
+    first: ParsedSitemap,
+    *,
+    url: str,
+    read: Callable[[str], Awaitable[ParsedSitemap]],
+    now: Timestamp,
+    since: Optional[Timestamp] = None,
+    most: int = MOST_NESTED,
+) -> ParsedSitemap:
+    """Return `first` with the entries of the sitemaps it names, read now as `choose_nested` says.
+
+    An index within an index is followed as well; each address is asked once, and there are `most` requests in all, so
+    cycles end. A nested sitemap that cannot be had or read costs its own entries and a warning, not the poll; when
+    none of those asked could be had, the last error is raised.
+
+    Args:
+        first: as parsed; without nested sitemaps it is returned as it is.
+        url: where it came from.
+        read: fetches an address, politely and as robots.txt allows, and parses it, away from the event loop; raises
+            IngestError.
+        now: the time.
+        since: the last poll, see `choose_nested`.
+        most: requests.
+    """
+    asked = {_same(url)}
+    entries = {entry.key: entry for entry in first.entries}
+    warnings, error, has_read = list(first.warnings), None, False
+    waiting, left = list(choose_nested(first.nested, now=now, since=since, most=most)), most
+    if len(waiting) < len(first.nested):
+        warnings.append("sitemaps_left_out")
+    while waiting and left > 0:
+        one = waiting.pop(0)
+        if _same(one.url) in asked:
+            warnings.append("cyclic_sitemap")
+            continue
+        asked.add(_same(one.url))
+        left -= 1
+        try:
+            parsed = await read(one.url)
+        except IngestError as failed:
+            warnings.append(f"nested_{failed.reason}")
+            error = failed
+            continue
+        has_read = True
+        warnings.extend(parsed.warnings)
+        for entry in parsed.entries:
+            entries.setdefault(entry.key, entry)
+        waiting = [*choose_nested(parsed.nested, now=now, since=since, most=left), *waiting]
+    if error is not None and not has_read and not entries:
+        raise error
+    newest = sorted(entries.values(), key=_newest_first)
+    return first._replace(entries=tuple(newest[:MOST_URLS]), nested=(), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _is_gzip(body: bytes) -> bool:
+    return body.startswith(b"\x1f\x8b\x08")
+
+
+def _starts_with_address(text: str) -> bool:
+    first = text.lstrip("\ufeff \t\r\n")[: MOST_URL_CHARS + 1].splitlines()
+    return bool(first) and bool(_ADDRESS_LINE.match(first[0]))
+
+
+# ---- reading ------------------------------------------------------------------------------------------------------
+
+
+def _read_lines(text: str) -> list[_Listed]:
+    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines() if not line.isspace()]
+    return [_Listed(is_sitemap=False, loc=line if _ADDRESS_LINE.match(line) else "") for line in lines if line]
+
+
+def _repaired(text: str, url: str, warnings: list[str]) -> RepairedXml:
+    """Return the document from its root on, through what guards and repairs feeds."""
+    root = _ROOT.search(text)
+    start = root.start() if root else 0
+    # An entity's definition stands before the root, and `repair_xml` is who judges it.
+    if not re.search(r"<!ENTITY", text[:start], re.IGNORECASE):
+        if re.search(r"<(?![!?])", re.sub(r"<!--[^>]*-->", "", text[:start])):
+            warnings.append("junk_before_feed")
+        text = text[start:]
+    document = repair_xml(text.encode("utf-8", "replace"), url=url, content_type=None)
+    warnings.extend(document.warnings)
+    return document
+
+
+def _read(document: RepairedXml, warnings: list[str]) -> list[_Listed]:
+    if document.well_formed:
+        return _read_elements(document.text)
+    if "truncated" not in warnings:
+        warnings.append("salvaged")
+    # Escaped ampersands did not mend it, so saying so would only hide what did.
+    warnings[:] = [w for w in warnings if w != "not_well_formed"]
+    return list(_salvage(document.text))
+
+
+class _EnoughError(Exception):
+    """Raised out of a handler to end the parser's work."""
+
+
+def _read_elements(text: str) -> list[_Listed]:
+    """Return what a well-formed document lists, one more than is taken at most."""
+    listed: list[_Listed] = []
+    path: list[str] = []
+    known: dict[str, str] = {}
+    block = ""
+    fields: dict[str, str] = {}
+    field = ""
+    pieces: list[str] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal block, field
+        local = known.get(name)
+        if local is None:
+            local = known[name] = name.rpartition(":")[2].lower()
+        if not block:
+            if local in ("url", "sitemap"):
+                block = local
+                fields.clear()
+        elif path:
+            field = _FIELDS.get((path[-1], local), "")
+            pieces.clear()
+        path.append(local)
+
+    def end(name: str) -> None:
+        nonlocal block, field
+        closed = path.pop()
+        if field:
+            fields.setdefault(field, "".join(pieces)[:MOST_FIELD_CHARS])
+            field = ""
+        elif closed == block and block not in path:
+            listed.append(_Listed(is_sitemap=block == "sitemap", **{"loc": "", **fields}))
+            block = ""
+            if len(listed) > MOST_URLS:
+                raise _EnoughError
+
+    def characters(data: str) -> None:
+        if field:
+            pieces.append(data)
+
+    parser: Any = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    with contextlib.suppress(_EnoughError):
+        parser.Parse(text.encode("utf-8"), True)
+    return listed
+
+
+def _salvage(text: str) -> Iterator[_Listed]:
+    """Yield what a broken document lists: each stretch from one opening tag to the next is searched for its fields."""
+    blocks = list(_BLOCK.finditer(text))
+    ends = [*(block.start() for block in blocks[1:]), len(text)]
+    for block, end in list(zip(blocks, ends[: len(blocks)], strict=True))[: MOST_URLS + 1]:
+        stretch = text[block.end() : end]
+        loc = _field(stretch, f"{block[1]}loc")
+        if not loc and end == len(text):
+            continue  # cut off before its address was complete
+        has_news = "<news:" in stretch
+        yield _Listed(
+            is_sitemap=block[2].lower() == "sitemap",
+            loc=loc,
+            lastmod=_field(stretch, f"{block[1]}lastmod"),
+            title=_field(stretch, "news:title") if has_news else "",
+            published=_field(stretch, "news:publication_date") if has_news else "",
+            language=_field(stretch, "news:language") if has_news else "",
+            name=_field(stretch, "news:name") if has_news else "",
+        )
+
+
+def _field(stretch: str, name: str) -> str:
+    found = _field_pattern(name).search(stretch)
+    if found is None:
+        return ""
+    return (found[1] or html.unescape(found[2] or ""))[:MOST_FIELD_CHARS]
+
+
+@lru_cache(maxsize=64)
+def _field_pattern(name: str) -> re.Pattern[str]:
+    value = r"(?:<!\[CDATA\[([^\]]*)\]\]>|([^<]*)<)"
+    return re.compile(rf"<{re.escape(name)}(?:\s[^<>]*)?>\s*+{value}", re.IGNORECASE)
+
+
+# ---- meaning ------------------------------------------------------------------------------------------------------
+
+
+def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> ParsedSitemap:
+    site = site_of(url)
+    entries: dict[str, _Entry] = {}
+    nested: dict[str, NestedSitemap] = {}
+    for one in listed:
+        address = _address(url, one.loc)
+        if not address:
+            warnings.append("unusable_link")
+            continue
+        is_foreign = bool(site) and not _is_on(address, site)
+        if one.is_sitemap:
+            if _same(address) == _same(url):
+                warnings.append("self_reference")
+            elif is_foreign:
+                warnings.append("foreign_sitemap")
+            else:
+                nested.setdefault(address, NestedSitemap(address, _timestamp(one.lastmod, now, warnings)))
+            continue
+        if is_foreign:
+            warnings.append("foreign_links")
+        if address in entries:
+            warnings.append("repeated_entry")
+            continue
+        entries[address] = _entry(one, address, now, warnings)
+    names = Counter(_words(one.name) for one in listed if one.name)
+    languages = Counter(one.language.strip() for one in listed if one.language)
+    return ParsedSitemap(
+        format="sitemap_index" if root == "sitemapindex" else "sitemap",
+        entries=tuple(e.entry for e in sorted(entries.values(), key=lambda e: e.at)),
+        nested=tuple(nested.values()),
+        title=next((name for name, _ in names.most_common(1)), None) or None,
+        language=_language(languages.most_common(1)[0][0]) if languages else None,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entry:
+    published = _timestamp(one.published, now, warnings)
+    updated = _timestamp(one.lastmod, now, warnings)
+    title = _words(one.title) if one.title else ""
+    parts = [title, address]
+    if published is not None and updated is not None:
+        changed = updated.micros / 1e6
+        if changed > published.micros / 1e6 and changed < now - SETTLED_SECONDS:
+            parts.append(str(updated.micros))
+    entry = FeedEntry(
+        key=address,
+        entry_hash=digest64(*parts),
+        url=address,
+        title=title or None,
+        published_at=published,
+        updated_at=updated,
+        language=_language(one.language.strip()),
+        tags=_keywords(one.keywords) if one.keywords else (),
+    )
+    return _Entry(_newest_first(entry), entry)
+
+
+def _keywords(written: str) -> tuple[str, ...]:
+    words = (_words(word)[:MOST_TAG_CHARS] for word in written.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))[:MOST_TAGS]
+
+
+def _newest_first(entry: FeedEntry) -> float:
+    at = entry.published_at or entry.updated_at
+    return -at.micros / 1e6 if at is not None else 0.0
+
+
+def _address(base: str, loc: str) -> str:
+    loc = loc.strip()
+    if "&amp;" in loc:
+        loc = html.unescape(loc)
+    if _PLAIN_ADDRESS.fullmatch(loc) and len(loc) <= MOST_URL_CHARS:
+        return loc  # as the rest would, which takes a third of the time of reading a long sitemap
+    if not loc:
+        return ""
+    try:
+        joined = urljoin(base, _CONTROL.sub("%20", loc))
+        parts = urlsplit(joined)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and len(joined) <= MOST_URL_CHARS
+    except ValueError:
+        return ""
+    return joined if good else ""
+
+
+def _is_on(address: str, site: str) -> bool:
+    # The registrable domain costs ten times as much as this, for what nearly every address of a sitemap is.
+    host = address.partition("://")[2].partition("/")[0]
+    return host == site or host.endswith("." + site) or site_of(address) == site
+
+
+def _same(url: str) -> str:
+    """What two spellings of one address share."""
+    return url.partition("#")[0].partition("://")[2].lower().rstrip("/")
+
+
+def _words(text: str) -> str:
+    if "<" in text:
+        text = _MARKUP.sub(" ", text)
+    return " ".join(html.unescape(text).split()) if "&" in text else " ".join(text.split())
+
+
+def _language(declared: str) -> Optional[str]:
+    return declared.lower() if _LANGUAGE.match(declared) else None
+
+
+def _timestamp(written: str, now: float, warnings: list[str]) -> Optional[Timestamp]:
+    """Return a date as `parse_feed` would: None, with a warning, for what is none or lies in the future."""
+    if not written or written.isspace():
+        return None
+    seconds = _seconds(" ".join(written.split()))
+    if seconds is None:
+        warnings.append("unreadable_date")
+    elif seconds > now + FUTURE_SECONDS:
+        warnings.append("future_date")
+    elif abs(seconds) < 86_400.0 or seconds < -2_208_988_800.0:  # the epoch and what lies before 1900: "not known"
+        warnings.append("implausible_date")
+    else:
+        return Timestamp(micros=round(seconds * 1_000_000))
+    return None
+
+
+def _seconds(written: str) -> Optional[float]:
+    part = _PART_OF_DATE.match(written)
+    if part is None:
+        return read_date(_NAME_OF_UTC.sub("+00:00", written)) if written[-1] in "CT]" else read_date(written)
+    try:
+        return datetime(int(part[1]), int(part[2] or 1), int(part[3] or 1), tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _name_of(url: str) -> str:
+    """Return what of an address names the sitemap: path and query; a host called news says nothing of one list."""
+    parts = urlsplit(url)
+    return unquote(f"{parts.path}?{parts.query}")
+
+
+def _date_in_name(url: str, this_year: int) -> Optional[tuple[int, ...]]:
+    """Return (year), (year, month) or (year, month, day); a year to come is some other number."""
+    dates = [tuple(int(part) for part in found if part) for found in _DATE_IN_NAME.findall(_name_of(url))]
+    return max((date for date in dates if date[0] <= this_year), key=len, default=None)
+
+
+def _is_over(one: NestedSitemap, dated: Optional[tuple[int, ...]], since: Timestamp) -> bool:
+    """Whether nothing can have been added to a list since then."""
+    known_until = since - Duration(seconds=OVERLAP_SECONDS)
+    if one.lastmod is not None:
+        return bool(one.lastmod < known_until)
+    if dated is None:
+        return False
+    day = known_until.to_utc_datetime()
+    return dated < (day.year, day.month, day.day)[: len(dated)]
