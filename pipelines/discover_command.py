@@ -22,7 +22,7 @@ from apache_beam.utils.timestamp import Timestamp
 from transforms.discover_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.errors import RejectedError, TransientError, UsageError, mask_url, one_line
 from transforms.fetch_pages import PoliteClient, Turn
-from transforms.http import AllowedHost, HttpClient, Response, parse_allow_host
+from transforms.http import AllowedHost, HttpClient, Proxy, Response, parse_allow_host
 from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, origin_of, read_robots
 
 SPACING_SECONDS = 1.0
@@ -52,7 +52,7 @@ def add_flags(parser: argparse.ArgumentParser, options: Any = None) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `newsbeam feeds discover`; 1 when nothing was found."""
     from pipelines.cli import version
-    from pipelines.options import user_agent_of
+    from pipelines.options import read_proxy, user_agent_of
 
     url = _start(args.url)
     spacing, timeout = args.spacing_seconds, args.timeout_seconds
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             spacing_seconds=SPACING_SECONDS if spacing is None else spacing,
             timeout_seconds=TIMEOUT_SECONDS if timeout is None else timeout,
             most_requests=args.most_requests,
+            proxy=read_proxy(args, {}),
         )
     )
     if args.format == "json":
@@ -159,9 +160,10 @@ async def _find(
     spacing_seconds: float,
     timeout_seconds: float,
     most_requests: int,
+    proxy: Optional[Proxy],
 ) -> Finding:
     async with HttpClient(
-        user_agent=user_agent, allow_hosts=allow_hosts, total_timeout_seconds=timeout_seconds
+        user_agent=user_agent, allow_hosts=allow_hosts, proxy=proxy, total_timeout_seconds=timeout_seconds
     ) as client:
         polite = PoliteFetch(client, user_agent=user_agent, spacing_seconds=spacing_seconds)
         return await find_feeds(url, polite.fetch, now=Timestamp.of(time.time()), most_requests=most_requests)

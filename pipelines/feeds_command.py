@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
+from pipelines import discover_command
 from pipelines.feed_health import TROUBLES, FeedHealth, feeds_of_lake, read_health, worst_first
 from pipelines.feed_list import to_opml, to_plain, to_toml
 from pipelines.feed_tables import show_interval
@@ -183,6 +184,7 @@ _WRITERS: dict[str, Callable[[Sequence[FeedSpec]], str]] = {
 }
 
 _ACTIONS = {
+    "discover": _Action("find the feeds and sitemaps of a site", discover_command.add_flags, discover_command.run),
     "check": _Action("say how the feeds of a list stand, by what the lake knows; polls nothing", _check_flags, _check),
     "export": _Action("write the list of feeds as OPML, TOML or text, without its secrets", _export_flags, _export),
 }
