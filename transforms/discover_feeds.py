@@ -12,8 +12,8 @@ Decisions:
 
 Limits: feeds that only a script would reveal are not found.
 
-Source: RFC 5005 and the WHATWG standard for rel=alternate and rel=feed; the addresses from the documentation of each
-software, and their order from mratmeyer/rsslookup#4, which counted them.
+Source: the WHATWG HTML standard for rel=alternate (rel=feed is of its older drafts); the addresses from the
+documentation of each software, and their order from mratmeyer/rsslookup#4, which counted them.
 """
 
 import re
@@ -35,7 +35,7 @@ from transforms.parse_sitemap import NestedSitemap, choose_nested, parse_sitemap
 from transforms.records import FeedEntry, ParsedFeed
 from transforms.repair_xml import decode_markup
 
-MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest home pages of papers are about two
+MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest page of the open set has 2.2
 MOST_TAGS = 5_000  # of a kind; a page of nothing but links has some thousands
 MOST_CANDIDATES = 200
 MOST_REQUESTS = 25
