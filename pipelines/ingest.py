@@ -22,11 +22,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.options import Config
 from transforms.acquire import Acquire
 from transforms.commit import CommitToLake, check_books, waiting_polls
+from transforms.discover_feeds import parse_or_suggest
 from transforms.errors import LakeError
 from transforms.extract_text import ExtractText
 from transforms.fingerprint import FingerprintArticles
 from transforms.lake import open_lake
-from transforms.parse_feed import parse_feed
 from transforms.records import CommitItem, Draft, Failure, FeedSpec, Poll, Wave
 from transforms.strip_cruft import StripCruft
 from transforms.tag_topics import TagTopics
@@ -38,7 +38,9 @@ def build(pipeline: beam.Pipeline, wave: Wave, config: Config, run_id: str) -> N
         pipeline
         | "wave" >> beam.Create([wave])
         | "acquire"
-        >> Acquire(lake_uri=config.lake, config=config.acquire, parse=parse_feed, respect_schedule=config.only_due)
+        >> Acquire(
+            lake_uri=config.lake, config=config.acquire, parse=parse_or_suggest, respect_schedule=config.only_due
+        )
     )
     items = clean(acquired.pages, acquired.failures, acquired.polls, config)
     _ = items | "commit" >> CommitToLake(lake_uri=config.lake, run_id=run_id)

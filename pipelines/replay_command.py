@@ -41,9 +41,9 @@ from transforms.acquire import AcquireConfig, Acquirer, HostMemory, tagged
 from transforms.article_url import site_of
 from transforms.commit import CommitToLake
 from transforms.dead_letters import page_to_replay
+from transforms.discover_feeds import parse_or_suggest
 from transforms.errors import LakeError, RejectedError, UsageError
 from transforms.lake import Lake, open_lake
-from transforms.parse_feed import parse_feed
 from transforms.records import Failure, Page, Poll
 from transforms.schemas import DEAD_LETTERS, POLLS
 
@@ -265,7 +265,7 @@ class _FetchAgain(beam.DoFn):
         self._acquire: AcquireConfig = config.acquire
 
     def process(self, pages: Sequence[Page]) -> Iterable[Any]:
-        acquirer = Acquirer(self._acquire, memory=open_lake(self._lake_uri), parse=parse_feed, hosts=_HOSTS)
+        acquirer = Acquirer(self._acquire, memory=open_lake(self._lake_uri), parse=parse_or_suggest, hosts=_HOSTS)
         try:
             acquirer.start_pages(pages)
             while True:

@@ -32,9 +32,9 @@ from pipelines.options import Config, StreamConfig
 from pipelines.status_server import parse_address
 from transforms.acquire_on_ticks import AcquireOnTicks, FeedSource, service_of
 from transforms.commit_on_bundles import CommitOnBundles, commit_service_of
+from transforms.discover_feeds import parse_or_suggest
 from transforms.errors import IngestError
 from transforms.lake import open_lake
-from transforms.parse_feed import parse_feed
 from transforms.records import CommitItem
 
 _log = logging.getLogger("newsbeam.stream")
@@ -56,7 +56,7 @@ def build(
         >> AcquireOnTicks(
             lake_uri=config.lake,
             config=config.acquire,
-            parse=parse_feed,
+            parse=parse_or_suggest,
             feeds=feeds,
             tick_seconds=settings.tick_seconds,
             attendant=Attend(config.lake, settings, run_id),

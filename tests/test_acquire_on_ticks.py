@@ -183,6 +183,10 @@ def test_winding_down_starts_nothing_and_harvests_what_is_under_way(server: Scri
     server.routes["/feed"] = Reply(body=listing(entry("a", text_html=STORY)), delay_seconds=0.5)
     service = opened([spec(server.url("/feed", host=HOST))], tick_seconds=0.2)
     items = list(service.tick(now()))
+    until = time.monotonic() + 20.0
+    while not server.log:
+        assert time.monotonic() < until
+        items += service.tick(now())
     service.wind_down()
     items += harvest(service)
     assert [type(item) for item in items] == [Page, Poll]

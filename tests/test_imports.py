@@ -24,12 +24,13 @@ ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltala
 # A capability that has outgrown one file: its rooms may import one another.
 ROOMS = {
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
-    "parse_feed": {"parse_json_feed", "repair_xml"},
+    "parse_feed": {"parse_json_feed", "repair_xml", "parse_sitemap", "discover_feeds"},
     "acquire": {
         "acquirer",
         "acquire_on_ticks",
         "poll_feeds",
         "harvest_queue",
+        "gather_sitemaps",
         "entry_pages",
         "fetch_pages",
         "pace_hosts",

@@ -11,16 +11,13 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from transforms import parse_sitemap as parse_sitemap_module
 from transforms.errors import IngestError, RejectedError, TransientError
+from transforms.gather_sitemaps import choose_nested, gather_nested
 from transforms.parse_sitemap import (
-    NestedSitemap,
-    ParsedSitemap,
-    choose_nested,
-    gather_nested,
     is_sitemap,
     parse_sitemap,
     parse_source,
 )
-from transforms.records import FeedEntry, digest64
+from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64
 
 PLAIN = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 NEWS = f'{PLAIN} xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
@@ -232,7 +229,7 @@ def at(text: str) -> Timestamp:
 NOW = at("2026-03-03T12:00:00Z")
 
 
-def read(body: bytes, **options: Any) -> ParsedSitemap:
+def read(body: bytes, **options: Any) -> ParsedFeed:
     return parse_sitemap(body, **{"url": URL, "now": NOW, **options})
 
 
@@ -282,7 +279,7 @@ def test_news_have_a_name_a_language_and_keywords():
     parsed = read(body)
     assert (parsed.title, parsed.language) == ("The Paper", "zh-cn")
     assert (parsed.entries[0].tags, parsed.entries[0].language) == (("ferry", "port"), "zh-cn")
-    assert parsed.as_feed().title == "The Paper"
+    assert parsed.title == "The Paper"
 
 
 @pytest.mark.parametrize(
@@ -420,11 +417,11 @@ def moment(day: Optional[str]) -> Optional[Timestamp]:
 
 def gather(
     files: dict[str, Union[bytes, IngestError]], *, most: int = 5, since: Optional[Timestamp] = None
-) -> tuple[ParsedSitemap, list[str]]:
+) -> tuple[ParsedFeed, list[str]]:
     """Return what comes of `files["sitemap.xml"]`, and the names that were asked for."""
     asked: list[str] = []
 
-    async def ask(url: str) -> ParsedSitemap:
+    async def ask(url: str) -> ParsedFeed:
         name = url.removeprefix("https://paper.example/")
         asked.append(name)
         found = files.get(name, RejectedError("not there", reason="http_404"))

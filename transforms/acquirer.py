@@ -39,6 +39,7 @@ from transforms.dead_letters import MOST_ATTEMPTS, failure_of
 from transforms.entry_pages import page_of
 from transforms.errors import IngestError, LakeError, RejectedError, TransientError, mask_url
 from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
+from transforms.gather_sitemaps import gather_nested
 from transforms.harvest_queue import HarvestQueue, Item
 from transforms.http import AllowedHost, HttpClient, Proxy, Response
 from transforms.pace_hosts import HostBudget
@@ -46,6 +47,7 @@ from transforms.poll_feeds import (
     LONGEST_SECONDS,
     SHORTEST_SECONDS,
     decide,
+    error_of_status,
     is_due,
     read_answer,
     request_headers,
@@ -457,6 +459,11 @@ class Acquirer:
             if status == "parse" or (status == "unchanged" and run.has_due_retries):
                 status = "ok"
                 parsed = await self._loop.run_in_executor(self._parse_threads, self._read_feed, response)
+                if parsed.nested:
+                    since = None if run.state.failures_in_a_row else run.state.polled_at
+                    parsed = await gather_nested(
+                        parsed, url=response.url, read=self._read_nested, now=run.polled_at, since=since
+                    )
             await self._take(run, response, status, parsed)
         except LakeError as error:
             self._finished.stop(error)
@@ -470,6 +477,13 @@ class Acquirer:
         if self._config.feed_headers is None or not spec.headers:
             return {}
         return await self._loop.run_in_executor(self._parse_threads, self._config.feed_headers, spec)
+
+    async def _read_nested(self, url: str) -> ParsedFeed:
+        await self._pages.check_robots(url)
+        response = await self._polite.get(url, headers={"Accept": FEED_ACCEPT}, check_hop=self._pages.check_robots)
+        if response.status != 200:
+            raise error_of_status(response, self._now())
+        return await self._loop.run_in_executor(self._parse_threads, self._read_feed, response)
 
     def _read_feed(self, response: Response) -> ParsedFeed:
         return self._parse(response.body, url=response.url, content_type=response.headers.get("Content-Type"))

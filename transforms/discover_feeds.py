@@ -31,7 +31,7 @@ from transforms.detect_language import detect_language
 from transforms.errors import IngestError, RejectedError, mask_url
 from transforms.http import Response
 from transforms.parse_feed import MOST_URL_CHARS
-from transforms.parse_sitemap import NestedSitemap, choose_nested, parse_sitemap, parse_source
+from transforms.parse_sitemap import parse_sitemap, parse_source
 from transforms.records import FeedEntry, ParsedFeed
 from transforms.repair_xml import decode_markup
 
@@ -187,9 +187,9 @@ def discover_sitemaps(robots: bytes, *, url: str) -> tuple[Candidate, ...]:
     """Return the sitemaps that a robots.txt names, those of news first. They may be on other hosts."""
     text, _ = decode_markup(robots[: 512 * 1024], content_type=None)
     found = dict.fromkeys(_joined(url, line) for line in _SITEMAP_LINE.findall(text))
-    named = [NestedSitemap(address) for address in found if address]
-    news = [n for n in named if re.search("news", urlsplit(n.url).path, re.IGNORECASE)]
-    return tuple(Candidate(n.url, "sitemap") for n in dict.fromkeys((*news, *named)))
+    named = [address for address in found if address]
+    news = [address for address in named if "news" in urlsplit(address).path.lower()]
+    return tuple(Candidate(address, "sitemap") for address in dict.fromkeys((*news, *named)))
 
 
 def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -> Optional[str]:
@@ -539,7 +539,7 @@ class _Search:
                 return None
             raise
         dates = [d for d in (e.published_at or e.updated_at for e in parsed.entries) if d is not None]
-        dates += [n.lastmod for n in choose_nested(parsed.nested, now=self._now) if n.lastmod is not None]
+        dates += [n.lastmod for n in parsed.nested if n.lastmod is not None]
         found = FoundFeed(
             url=answer.url,
             how=candidate.how,

@@ -144,6 +144,14 @@ class PoliteClient:
         finally:
             self.release(turn)
 
+    async def get(self, url: str, **options: Any) -> Response:
+        """Wait for a turn at the site of `url`, then do as `fetch`: for what continues work that has begun."""
+        if not site_of(url):
+            raise RejectedError(f"{mask_url(url)}: is not an http address", reason="bad_url", url=url)
+        turn = Turn(None)
+        await self._enter(turn, url)
+        return await self.fetch(turn, url, **options)
+
     def release(self, turn: Turn) -> None:
         """Give the turn back, if it is held."""
         if turn.site is not None:
@@ -239,7 +247,7 @@ class PageFetcher:
         try:
             with telemetry.FETCH_SECONDS.labels("page").time():
                 response = await self._polite.fetch(
-                    turn, url, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self._check_robots
+                    turn, url, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self.check_robots
                 )
             outcome = read_page(response, self._polite.now())
         except Exception as error:
@@ -288,7 +296,8 @@ class PageFetcher:
             url, lambda turn: self._fetch_robots(turn, origin), lambda error: self._tell_robots(origin, error)
         )
 
-    async def _check_robots(self, url: str) -> None:
+    async def check_robots(self, url: str) -> None:
+        """Raise robots_disallowed or robots_unreachable where `url` may not be asked."""
         told: asyncio.Future[Union[Robots, Exception]] = asyncio.get_running_loop().create_future()
         self._ask_robots(url, lambda robots: None if told.done() else told.set_result(robots))
         refusal = _refusal(await told, url)

@@ -25,29 +25,26 @@ import html
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 from xml.parsers import expat
 
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 
 from transforms.article_url import site_of
 from transforms.bounded_body import BoundedBody
-from transforms.errors import IngestError
 from transforms.parse_feed import FUTURE_SECONDS, MOST_TAGS, MOST_URL_CHARS, parse_feed, read_date
-from transforms.records import FeedEntry, ParsedFeed, digest64
+from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64
 from transforms.repair_xml import JUNK_SCAN_CHARS, RepairedXml, decode_markup, repair_xml
 
 MOST_URLS = 50_000  # what the protocol allows in one document
 MOST_FIELD_CHARS = 8192
 MOST_TAG_CHARS = 200
 MOST_INFLATED_BYTES = 15 * 1024 * 1024  # as a body that came compressed by its coding
-MOST_NESTED = 5  # requests that one poll of an index leads to: the newest lists hold the newest pages
 SETTLED_SECONDS = 3600.0  # how old a change in a news sitemap must be to count
-OVERLAP_SECONDS = 86_400.0  # a lastmod may be a mere day, in any zone
 
 _ROOT = re.compile(
     r"<(?:[A-Za-z_][\w.\-]{0,20}:)?(?:(urlset|sitemapindex)|rss|rdf|feed|channel|html|head|body)[\s>/]", re.IGNORECASE
@@ -71,42 +68,6 @@ _FIELDS = {  # (parent, element) -> what it is
     ("publication", "name"): "name",
     ("publication", "language"): "language",
 }
-_NEWS_NAME = re.compile(r"news|latest|recent|nachrichten|noticia|actualit|notizi|novosti", re.IGNORECASE)
-_NO_STORIES_NAME = re.compile(
-    r"(?:\b|_)(?:categor(?:y|ies)|tags?|authors?|users?|taxonom(?:y|ies)|images?|pictures?|videos?|products?)(?:\b|_)",
-    re.IGNORECASE,
-)
-_DATE_IN_NAME = re.compile(
-    r"(?<!\d)(20\d\d)(?:\D{0,4}(0[1-9]|1[0-2])(?!\d{3})(?:\D{0,4}(0[1-9]|[12]\d|3[01]))?)?(?!\d)"
-)
-
-
-class NestedSitemap(NamedTuple):
-    """A sitemap that an index names; `lastmod` is None where the index does not say."""
-
-    url: str
-    lastmod: Optional[Timestamp] = None
-
-
-class ParsedSitemap(NamedTuple):
-    """A sitemap: `entries` newest first, and what else it names. `format` is sitemap, sitemap_index, or a feed's."""
-
-    format: str
-    entries: Sequence[FeedEntry]
-    nested: Sequence[NestedSitemap] = ()
-    title: Optional[str] = None
-    language: Optional[str] = None
-    warnings: Sequence[str] = ()
-
-    def as_feed(self) -> ParsedFeed:
-        """Return it as what polling knows."""
-        return ParsedFeed(
-            format=self.format,
-            entries=self.entries,
-            title=self.title,
-            language=self.language,
-            warnings=self.warnings,
-        )
 
 
 class _Listed(NamedTuple):
@@ -145,7 +106,7 @@ def parse_sitemap(
     content_type: Optional[str] = None,
     now: Optional[Timestamp] = None,
     most_bytes: int = MOST_INFLATED_BYTES,
-) -> ParsedSitemap:
+) -> ParsedFeed:
     """Return what the sitemap in `body` lists; a feed in its place as that feed's entries.
 
     Args:
@@ -165,8 +126,7 @@ def parse_sitemap(
         inflated.feed(body)
         body = inflated.finish()
     if not is_sitemap(body, content_type=content_type):
-        feed = parse_feed(body, url=url, content_type=content_type, now=now)
-        return ParsedSitemap(feed.format, feed.entries, (), feed.title, feed.language, feed.warnings)
+        return parse_feed(body, url=url, content_type=content_type, now=now)
     text, notes = decode_markup(body, content_type=content_type)
     warnings = list(notes)
     if _starts_with_address(text):
@@ -187,95 +147,8 @@ def parse_source(
     The signature and the errors are those of `parse_feed`. An index has no entries; what it names is not read here.
     """
     if is_sitemap(body, content_type=content_type):
-        return parse_sitemap(body, url=url, content_type=content_type, now=now).as_feed()
+        return parse_sitemap(body, url=url, content_type=content_type, now=now)
     return parse_feed(body, url=url, content_type=content_type, now=now)
-
-
-def choose_nested(
-    nested: Sequence[NestedSitemap],
-    *,
-    now: Timestamp,
-    since: Optional[Timestamp] = None,
-    most: int = MOST_NESTED,
-) -> tuple[NestedSitemap, ...]:
-    """Return which of an index's sitemaps to read now, the most promising first.
-
-    Lists of sections, tags, people and pictures are left out where there are others. What names news comes first, then
-    the newest lastmod (by day: many lists are rebuilt together), then the newest date in the name. Without any sign
-    the newest pages stand at one end of the list, and nobody knows which, so it is read from both.
-
-    Args:
-        nested: in the index's order.
-        now: the time.
-        since: the last poll; lists that ended before it are left out, with a day's overlap. None for the first.
-        most: how many.
-    """
-    wanted = [n for n in nested if not _NO_STORIES_NAME.search(_name_of(n.url))] or list(nested)
-    last = len(wanted) - 1
-    ranked: list[tuple[tuple[Any, ...], int, NestedSitemap]] = []
-    for place, one in enumerate(wanted):
-        dated = _date_in_name(one.url, now.to_utc_datetime().year)
-        if since is not None and _is_over(one, dated, since):
-            continue
-        day = -(one.lastmod.micros // 86_400_000_000) if one.lastmod is not None else 0
-        name = tuple(-part for part in dated) if dated is not None else (0,)
-        is_news = not _NEWS_NAME.search(_name_of(one.url))
-        ranked.append(((is_news, day, name, min(place, last - place)), place, one))
-    return tuple(one for _, _, one in sorted(ranked, key=lambda r: r[:2])[:most])
-
-
-async def gather_nested(
-    first: ParsedSitemap,
-    *,
-    url: str,
-    read: Callable[[str], Awaitable[ParsedSitemap]],
-    now: Timestamp,
-    since: Optional[Timestamp] = None,
-    most: int = MOST_NESTED,
-) -> ParsedSitemap:
-    """Return `first` with the entries of the sitemaps it names, read now as `choose_nested` says.
-
-    An index within an index is followed as well; each address is asked once, and there are `most` requests in all, so
-    cycles end. A nested sitemap that cannot be had or read costs its own entries and a warning, not the poll; when
-    none of those asked could be had, the last error is raised.
-
-    Args:
-        first: as parsed; without nested sitemaps it is returned as it is.
-        url: where it came from.
-        read: fetches an address, politely and as robots.txt allows, and parses it, away from the event loop; raises
-            IngestError.
-        now: the time.
-        since: the last poll, see `choose_nested`.
-        most: requests.
-    """
-    asked = {_same(url)}
-    entries = {entry.key: entry for entry in first.entries}
-    warnings, error, has_read = list(first.warnings), None, False
-    waiting, left = list(choose_nested(first.nested, now=now, since=since, most=most)), most
-    if len(waiting) < len(first.nested):
-        warnings.append("sitemaps_left_out")
-    while waiting and left > 0:
-        one = waiting.pop(0)
-        if _same(one.url) in asked:
-            warnings.append("cyclic_sitemap")
-            continue
-        asked.add(_same(one.url))
-        left -= 1
-        try:
-            parsed = await read(one.url)
-        except IngestError as failed:
-            warnings.append(f"nested_{failed.reason}")
-            error = failed
-            continue
-        has_read = True
-        warnings.extend(parsed.warnings)
-        for entry in parsed.entries:
-            entries.setdefault(entry.key, entry)
-        waiting = [*choose_nested(parsed.nested, now=now, since=since, most=left), *waiting]
-    if error is not None and not has_read and not entries:
-        raise error
-    newest = sorted(entries.values(), key=_newest_first)
-    return first._replace(entries=tuple(newest[:MOST_URLS]), nested=(), warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _is_gzip(body: bytes) -> bool:
@@ -408,7 +281,7 @@ def _field_pattern(name: str) -> re.Pattern[str]:
 # ---- meaning ------------------------------------------------------------------------------------------------------
 
 
-def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> ParsedSitemap:
+def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> ParsedFeed:
     site = site_of(url)
     entries: dict[str, _Entry] = {}
     nested: dict[str, NestedSitemap] = {}
@@ -434,7 +307,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
         entries[address] = _entry(one, address, now, warnings)
     names = Counter(_words(one.name) for one in listed if one.name)
     languages = Counter(one.language.strip() for one in listed if one.language)
-    return ParsedSitemap(
+    return ParsedFeed(
         format="sitemap_index" if root == "sitemapindex" else "sitemap",
         entries=tuple(e.entry for e in sorted(entries.values(), key=lambda e: e.at)),
         nested=tuple(nested.values()),
@@ -538,26 +411,3 @@ def _seconds(written: str) -> Optional[float]:
         return datetime(int(part[1]), int(part[2] or 1), int(part[3] or 1), tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _name_of(url: str) -> str:
-    """Return what of an address names the sitemap: path and query; a host called news says nothing of one list."""
-    parts = urlsplit(url)
-    return unquote(f"{parts.path}?{parts.query}")
-
-
-def _date_in_name(url: str, this_year: int) -> Optional[tuple[int, ...]]:
-    """Return (year), (year, month) or (year, month, day); a year to come is some other number."""
-    dates = [tuple(int(part) for part in found if part) for found in _DATE_IN_NAME.findall(_name_of(url))]
-    return max((date for date in dates if date[0] <= this_year), key=len, default=None)
-
-
-def _is_over(one: NestedSitemap, dated: Optional[tuple[int, ...]], since: Timestamp) -> bool:
-    """Whether nothing can have been added to a list since then."""
-    known_until = since - Duration(seconds=OVERLAP_SECONDS)
-    if one.lastmod is not None:
-        return bool(one.lastmod < known_until)
-    if dated is None:
-        return False
-    day = known_until.to_utc_datetime()
-    return dated < (day.year, day.month, day.day)[: len(dated)]

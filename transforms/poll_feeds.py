@@ -211,8 +211,9 @@ def decide(
     etag, last_modified = _validators(state, headers, status, lied=bool(fresh) and hashed != state.content_hash)
     if MISTRUSTED in (etag, last_modified):
         noted.append("validators_mistrusted")
+    if deferred or (parsed is not None and parsed.format == "sitemap_index"):
+        etag = last_modified = hashed = None  # what an index names changes without it
     if deferred:
-        etag = last_modified = hashed = None
         noted.append("entries_deferred")
     declared = declared_seconds(headers, parsed.ttl_seconds if parsed is not None else None)
     wait = _interval(state, declared, bool(fresh), jitter, shortest_seconds, longest_seconds)

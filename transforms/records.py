@@ -137,8 +137,20 @@ class FeedEntry(Row):
 
 @row
 @dataclass(frozen=True)
+class NestedSitemap(Row):
+    """A sitemap that an index names; `lastmod` is None where the index does not say."""
+
+    url: str
+    lastmod: Optional[Timestamp] = None
+
+
+@row
+@dataclass(frozen=True)
 class ParsedFeed(Row):
-    """A parsed feed. `format` is one of rss, rdf, atom, json; `warnings` are slugs of what had to be forgiven."""
+    """A parsed feed. `format` is one of rss, rdf, atom, json, sitemap, sitemap_index.
+
+    `warnings` are slugs of what had to be forgiven; `nested` is what an index names.
+    """
 
     format: str
     entries: Sequence[FeedEntry]
@@ -147,6 +159,7 @@ class ParsedFeed(Row):
     language: Optional[str] = None
     ttl_seconds: Optional[int] = None
     warnings: Sequence[str] = ()
+    nested: Sequence[NestedSitemap] = ()
 
 
 @row
