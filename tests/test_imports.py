@@ -32,6 +32,8 @@ ROOMS = {
         "harvest_queue",
         "entry_pages",
         "fetch_pages",
+        "look_at_page",
+        "read_page",
         "pace_hosts",
     },
     "strip_cruft": {"cruft_rules", "cruft_engine"},
