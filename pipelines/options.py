@@ -21,6 +21,7 @@ from transforms.acquire import AcquireConfig
 from transforms.errors import UsageError, one_line
 from transforms.http import parse_allow_host
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
+from transforms.read_page import known_signals
 from transforms.records import FeedSpec
 
 _log = logging.getLogger("newsbeam.options")
@@ -56,6 +57,10 @@ contact = "mailto:you@example.org"
 # timeout_seconds = 30
 # Addresses inside your network that may be fetched: NAME=CIDR, or an address.
 # allow_hosts = ["intranet.example=10.1.2.0/24"]
+# Which words of publishers reject a page (dead letter "reserved"): tdm-reservation (text and data mining is reserved,
+# by the page or its header), tdm-file (the same in /.well-known/tdmrep.json; one more request a host and day), noindex,
+# noarchive, noai (robots directives; a third of news pages say noarchive, which speaks of copies that are shown).
+# honour_reservations = ["tdm-reservation"]
 
 # One table a feed. Only `url` is needed.
 [[feeds]]
@@ -67,7 +72,14 @@ url = "https://example.org/feed.xml"
 
 _KNOWN = {
     "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers"},
-    "http": {"spacing_seconds", "requests_per_domain", "timeout_seconds", "allow_hosts", "max_body_bytes"},
+    "http": {
+        "spacing_seconds",
+        "requests_per_domain",
+        "timeout_seconds",
+        "allow_hosts",
+        "max_body_bytes",
+        "honour_reservations",
+    },
     "feeds": {"url", "title", "language", "tags"},
 }
 
@@ -293,6 +305,8 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         value = given if given is not None else http.get(name)
         if value is not None:
             changes[setting] = value
+    if "honour_reservations" in http:
+        changes["honour_reservations"] = known_signals(http["honour_reservations"])
     lake = getattr(args, "lake", None) or (str(folder / data["lake"]) if "lake" in data else "lake")
     config = Config(
         lake=lake,
@@ -363,6 +377,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("", "workers", int),
         ("", "feeds", list),
         ("http", "allow_hosts", list),
+        ("http", "honour_reservations", list),
         ("http", "spacing_seconds", (int, float)),
         ("http", "timeout_seconds", (int, float)),
         ("http", "requests_per_domain", int),

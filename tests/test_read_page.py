@@ -1,5 +1,6 @@
 """What an answer is: cases in golden/answers, written before the code, and what must hold for any bytes."""
 
+import argparse
 import time
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from pipelines.options import read_config
 from transforms.dead_letters import MOST_ATTEMPTS, failure_of
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
 from transforms.extract_text import extract_article
@@ -298,3 +300,14 @@ def test_a_hostile_page_costs_no_more_than_its_length(piece: str) -> None:
     look_at(body, None)
     address_to_follow(PageAnswer(page.url, body[:60_000], None))
     assert time.process_time() - began < 3.0
+
+
+# ---- the setting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ['["nosuch"]', '"noai"', "[1]"])
+def test_a_setting_that_is_no_list_of_signals_is_refused_by_name(tmp_path: Path, value: str) -> None:
+    config = tmp_path / "newsbeam.toml"
+    config.write_text(f"[http]\nhonour_reservations = {value}\n", "utf-8")
+    with pytest.raises(UsageError, match="honour_reservations"):
+        read_config(argparse.Namespace(config=str(config)), version="1")

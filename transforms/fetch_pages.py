@@ -277,7 +277,7 @@ class PageFetcher:
             await self._check_robots(target)
             await self._polite.enter(turn, target)
             page = await self._ask(turn, url, target)
-        if self._tdm_file is not None:
+        if self._tdm_file is not None and page.tdm_reserved is None:
             rules = await self._tdm_file.rules_for(page.url)
             refusal = reserved_by_file(page.url, rules) if isinstance(rules, Robots) else None
             if refusal is not None:

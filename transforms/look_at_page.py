@@ -45,8 +45,7 @@ _INLINE = frozenset((
 _CHARSET = re.compile(rb"charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([A-Za-z0-9_:.\-]{2,40})", re.IGNORECASE)
 _DECLARES = re.compile(
     r"\"@type\"\s{0,9}:\s{0,9}\[?\s{0,9}\"[A-Za-z]{0,20}(?:Article|BlogPosting)\""
-    r"|schema\.org/[A-Za-z]{0,20}(?:Article|BlogPosting)\b",
-    re.IGNORECASE,
+    r"|schema\.org/[A-Za-z]{0,20}(?:Article|BlogPosting)\b"
 )
 
 

@@ -58,11 +58,15 @@ _TEASERS = 3_000  # an error page that lists other stories
 
 
 class PageAnswer(NamedTuple):
-    """A page as fetched: the address after redirects, its bytes and what its header says they are."""
+    """A page as fetched: the address after redirects, its bytes and what its header says they are.
+
+    `tdm_reserved` is whether it reserves text and data mining by its own word; None when it says nothing.
+    """
 
     url: str
     body: bytes
     content_type: Optional[str]
+    tdm_reserved: Optional[bool] = None
 
 
 def read_page(
@@ -111,7 +115,12 @@ def read_page(
     kept = sorted(reservations(response.headers, look.metas, product=product) & set(honour))
     if kept:
         raise _reserved(url, kept[0])
-    return PageAnswer(url, response.body, one_line(content_type, limit=200) if content_type else None)
+    return PageAnswer(
+        url,
+        response.body,
+        one_line(content_type, limit=200) if content_type else None,
+        tdm_reserved(response.headers, look.metas),
+    )
 
 
 class _Way(NamedTuple):
