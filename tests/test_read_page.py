@@ -187,6 +187,64 @@ def test_an_unknown_signal_is_named() -> None:
         known_signals(["noai,noindex"])
 
 
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "reason"),
+    [
+        ("Sorry, this page isn’t here: 404", ""),
+        ("The page you are looking for could not be found.", "soft_404"),
+        ("Oops! We can't find the page you're looking for", "soft_404"),
+        ("HTTP 404", "soft_404"),
+        ("404 Not Found", "soft_404"),
+        ("This article has been removed", "soft_404"),
+        ("Dieser Artikel ist leider nicht mehr verfügbar", "soft_404"),
+        ("Die angeforderte Seite konnte nicht gefunden werden!", "soft_404"),
+        ("Cet article n’est plus disponible", "soft_404"),
+        ("La noticia que busca ya no existe", "soft_404"),
+        ("O conteúdo não está disponível", "soft_404"),
+        ("Artikkelia ei löytynyt", "soft_404"),
+        ("Fant ikke siden", "soft_404"),
+        ("Siden finnes ikke lenger", "soft_404"),
+        ("Stránka nebyla nalezena", "soft_404"),
+        ("Сторінку не знайдено", "soft_404"),
+        ("Η σελίδα δεν βρέθηκε", "soft_404"),
+        ("Az oldal nem található", "soft_404"),
+        ("Pagina nu a fost găsită", "soft_404"),
+        ("הדף לא נמצא", "soft_404"),
+        ("존재하지 않는 페이지입니다", "soft_404"),
+        ("Document found", ""),
+        ("Page found after 600 years", ""),
+        ("Missing page found", ""),
+        ("Lost file deleted by mistake, court told", ""),
+        ("Story of a lighthouse no longer lit", ""),
+        ("Der Artikel 5 ist nicht mehr zeitgemäß", ""),
+        ("La page est tournée", ""),
+        ("404", "soft_404"),
+        ("Area code 404", ""),
+    ],
+)
+def test_headings_of_missing_pages(heading: str, reason: str) -> None:
+    html = f"<html><head><title>The News</title></head><body><h1>{heading}</h1><p>Short.</p></body></html>"
+    assert reason_of({"url": URL, "html": html}) == reason
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "the page you are looking for ", "die seite ", "page ", "n't ", "not ", "la página que buscas ", "404 ", "ページ",
+        "we value your privacy ", "error ", "cookie settings ", "sign in to ", " - ", "oops ", "? ", "|",
+    ],
+)  # fmt: skip
+def test_no_heading_takes_long_to_match(words: str) -> None:
+    heading = (words * 500)[:5_000]
+    html = f"<title>{heading}</title>" + f"<h1>{heading}</h1>" * 40
+    began = time.process_time()
+    reason_of({"url": URL, "html": html, "headers": {}})
+    assert time.process_time() - began < 1.0
+
+
 # ---- what may pass, and what a dead letter says ----------------------------------------------------------------------
 
 
@@ -300,6 +358,20 @@ def test_a_hostile_page_costs_no_more_than_its_length(piece: str) -> None:
     look_at(body, None)
     address_to_follow(PageAnswer(page.url, body[:60_000], None))
     assert time.process_time() - began < 3.0
+
+
+@given(st.text(), st.text(alphabet="/?&=#@:[].%0aA-é", max_size=60), st.text(alphabet="/?&=#@:[].%0aA-é", max_size=60))
+def test_any_address_is_read(title: str, asked: str, url: str) -> None:
+    body = f"<title>{title}</title><a href='{url}'>redirect</a><link rel=canonical href='{asked}'>".encode(
+        "utf-8", "replace"
+    )
+    response = Response(
+        "https://" + url, 200, CIMultiDict(), body, ((302, "https://" + asked), (302, "https://" + url))
+    )
+    try:
+        address_to_follow(read_page(response, NOON, asked="https://" + asked))
+    except IngestError as error:
+        assert error.reason in ("not_text", "soft_404", "challenge", "consent_wall", "login_required")
 
 
 # ---- the setting -----------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Look:
     weight: int = 0
     story: int = 0
     has_password: bool = False
-    is_declared: bool = False  # it says itself that it is an article
+    is_declared: bool = False  # it says itself that it is an article; JSON-LD is asked only where there is little text
 
     @property
     def headings(self) -> list[str]:
@@ -87,15 +87,14 @@ def look_at(body: bytes, content_type: Optional[str]) -> Look:
     look.story = sum(map(len, _RUN.findall(shown)))
     if look.story >= MUCH_TEXT:
         end = _HEAD_ENDS.search(shown)
-        shown = shown[: end.start()] if end is not None else shown[:50_000]
-        _read_tags(shown, Look(), look)
-        return look
-    look.story = 0
-    _read_tags(shown, look, look)
+        _read_tags(shown[: end.start() if end is not None else 50_000], Look(), look)
+    else:
+        look.story = 0
+        _read_tags(shown, look, look)
     look.is_declared = (
         any(kind.strip().lower().startswith("article") for kind in look.metas.get("og:type", ()))
         or "article:published_time" in look.metas
-        or _DECLARES.search(html) is not None
+        or (look.story < MUCH_TEXT and _DECLARES.search(html) is not None)
     )
     return look
 

@@ -26,7 +26,7 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
-from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
 
 from apache_beam.utils.timestamp import Timestamp
 from protego import Protego
@@ -108,7 +108,7 @@ def read_page(
     for is_wall, reason, what in (
         (_is_consent_wall, "consent_wall", "a consent form stands before the page"),
         (_is_login, "login_required", "the page wants its readers to sign in"),
-        (_is_missing, "soft_404", "the article is not there, though the answer says so in words only"),
+        (_is_missing, "soft_404", "the article is not there: its address gives an error page or a section"),
     ):
         if is_wall(way, look, response.headers):
             raise RejectedError(f"{mask_url(url)}: {what}", reason=reason, url=url)
@@ -212,9 +212,9 @@ def _is_consent_wall(way: _Way, look: Look, headers: Mapping[str, str]) -> bool:
     if way.was_sent_on:
         host, steps = _labels(way.url), _steps(way.url)
         comes_back = _names(way.url, way.asked)
-        if len(host) > 2 and _CONSENT_HOST.fullmatch(host[0]):
+        if len(host) > 2 and _CONSENT_HOST.fullmatch(host[0]) and host != _labels(way.asked):
             return True
-        at_form = any(_CONSENT_PATH.fullmatch(step) for step in steps)
+        at_form = any(_CONSENT_PATH.fullmatch(step) for step in steps if step not in _steps(way.asked))
         if at_form and (comes_back or (_is_bare(look, _LEGAL) and not _tells_apart(way.url))):
             return True
         if steps and _COOKIES_PATH.fullmatch(steps[-1]) and _is_bare(look, _LITTLE):
@@ -297,7 +297,7 @@ def _leads_away(way: _Way, look: Look) -> bool:
     if not articles or _tells_apart(way.url):
         return False
     if not steps or (len(steps) == 1 and _FRONT_STEP.fullmatch(steps[0])):
-        return not urlsplit(way.url).query or any(urlsplit(url).path.strip("/") for url in articles)
+        return not _split(way.url).query or any(_split(url).path.strip("/") for url in articles)
     if look.is_declared:
         return False
     below = [_steps(url) for url in articles]
@@ -354,8 +354,13 @@ def _ways_on(look: Look, url: str) -> Iterator[str]:
     if len(links) == 1 and _GOES_ON.search(f"{look.title} {look.text}"):
         yield links.pop()
     named = _joined(url, look.canonical or "")
-    if named and urlsplit(named).path.strip("/"):
+    if named and _split(named).path.strip("/") and not _is_spelling_of(named, url):
         yield named
+
+
+def _is_spelling_of(named: str, url: str) -> bool:
+    """Whether two addresses differ in no more than scheme, subdomain, parameters and a slash."""
+    return site_of(named) == site_of(url) and _steps(named) == _steps(url)
 
 
 def _refreshed(look: Look, url: str) -> Iterator[Optional[str]]:
@@ -492,30 +497,35 @@ def _is_bare(look: Look, most: int) -> bool:
     return not look.is_declared and look.story < min(most, MUCH_TEXT)
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def _labels(url: str) -> list[str]:
-    return (urlsplit(url).hostname or "").lower().split(".")
+    return (_split(url).hostname or "").lower().split(".")
 
 
 def _steps(url: str) -> list[str]:
-    return [step for step in unquote(urlsplit(url).path).split("/") if step]
+    return [step for step in unquote(_split(url).path).split("/") if step]
 
 
 def _tells_apart(url: str) -> bool:
     """Whether an address has a number or a headline, which a section's has not."""
-    parts = urlsplit(url)
+    parts = _split(normalise_url(url))  # without what follows readers: numbers as well
     last = parts.path.rstrip("/").rpartition("/")[2]
-    return (
-        any(c.isdigit() for c in parts.path)
-        or last.count("-") + last.count("_") + last.count("+") >= 2
-        or len(last) > 40
-        or (not last and any(c.isdigit() for c in parts.query))
-    )
+    if any(c.isdigit() for c in parts.path) or sum(map(last.count, "-_+")) >= 2 or len(last) > 40:
+        return True
+    by_number = not last or "." in last  # /?p=17 and /story.php?id=17
+    return by_number and any(value.isdigit() for _, value in parse_qsl(parts.query[:4_000]))
 
 
 def _names(url: str, asked: str) -> bool:
     """Whether a parameter of `url` holds the address to come back to."""
-    wanted, path = _labels(asked), urlsplit(asked).path.rstrip("/")
-    for _, value in parse_qsl(urlsplit(url).query, max_num_fields=100):
+    wanted, path = _labels(asked), _split(asked).path.rstrip("/")
+    for _, value in parse_qsl(_split(url).query[:16_000]):
         value = unquote(value)
         if ".".join(wanted) in value or (len(path) > 1 and path in value):
             return True
