@@ -162,6 +162,15 @@ def test_what_was_remembered_is_forgotten_when_it_fails(server: ScriptedServer) 
     assert hosts.resolved == {stub: new}
 
 
+def test_a_page_that_may_be_had_later_is_then_asked_for_without_its_stub(server: ScriptedServer) -> None:
+    stub, page = server.url("/x7", host="go.test"), server.url("/a-b-c-1", host="news.test")
+    server.routes["go.test/x7"] = refresh(page)
+    answers = iter([Reply(503)])
+    server.routes["/a-b-c-1"] = lambda seen: next(answers, Reply(body=STORY))
+    assert named(fetched(server, stub, stub)) == ["http_503", page]
+    assert server.paths("go.test") == ["/robots.txt", "/x7"]
+
+
 def test_what_is_remembered_is_bounded(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_pages, "MOST_RESOLVED", 2)
     urls = [server.url(f"/x{n}", host="go.test") for n in range(4)]

@@ -263,17 +263,18 @@ class PageFetcher:
         outcome: Outcome
         try:
             outcome = await self._page(turn, url, start)
-            if site_of(outcome.url) != site_of(url):
-                self._remember(url, outcome.url)
+            self._remember(url, outcome.url)
         except Exception as error:
             outcome = error
-            self._resolved.pop(url, None)
+            if not isinstance(error, TransientError):
+                self._resolved.pop(url, None)
         self._answer(url, outcome)
 
     async def _page(self, turn: Turn, url: str, start: str) -> PageAnswer:
         page = await self._ask(turn, url, start)
         target = address_to_follow(page) if start == url else None
         if target is not None:
+            self._remember(url, target)
             await self._check_robots(target)
             await self._polite.enter(turn, target)
             page = await self._ask(turn, url, target)
@@ -295,7 +296,9 @@ class PageFetcher:
         return read_page(response, self._polite.now(), asked=url, honour=self._honoured, product=self._product)
 
     def _remember(self, url: str, resolved: str) -> None:
-        while len(self._resolved) >= MOST_RESOLVED:
+        if site_of(resolved) == site_of(url):
+            return
+        while len(self._resolved) >= MOST_RESOLVED and url not in self._resolved:
             del self._resolved[next(iter(self._resolved))]
         self._resolved[url] = resolved
 
