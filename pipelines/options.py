@@ -20,8 +20,8 @@ from pipelines.feed_list import feeds_from_urls, read_feed_list
 from transforms.acquire import AcquireConfig
 from transforms.errors import UsageError, one_line
 from transforms.http import parse_allow_host
+from transforms.page_reservations import known_signals
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
-from transforms.read_page import known_signals
 from transforms.records import FeedSpec
 
 _log = logging.getLogger("newsbeam.options")

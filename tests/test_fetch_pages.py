@@ -13,7 +13,7 @@ from transforms.errors import IngestError
 from transforms.fetch_pages import HostMemory, Outcome, PageFetcher, PoliteClient
 from transforms.http import HttpClient
 from transforms.pace_hosts import HostBudget
-from transforms.read_page import DEFAULT_SIGNALS, SIGNALS
+from transforms.page_reservations import DEFAULT_SIGNALS, SIGNALS
 
 STORY = "<p>" + "The ferry to Orlo Island stayed in harbour while its engine was looked at. " * 20 + "</p>"
 HOSTS = ("news.test", "other.test", "go.test", "consent.group.test")

@@ -34,6 +34,7 @@ ROOMS = {
         "fetch_pages",
         "look_at_page",
         "read_page",
+        "page_reservations",
         "pace_hosts",
     },
     "strip_cruft": {"cruft_rules", "cruft_engine"},

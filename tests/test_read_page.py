@@ -19,19 +19,16 @@ from transforms.extract_text import extract_article
 from transforms.http import Response
 from transforms.look_at_page import MOST_CHARS, look_at
 from transforms.pace_hosts import Robots
-from transforms.poll_feeds import error_of_status
-from transforms.read_page import (
-    CHALLENGE_SECONDS,
+from transforms.page_reservations import (
     DEFAULT_SIGNALS,
     SIGNALS,
-    PageAnswer,
-    address_to_follow,
     known_signals,
-    read_page,
     read_tdm_file,
     reservations,
     reserved_by_file,
 )
+from transforms.poll_feeds import error_of_status
+from transforms.read_page import CHALLENGE_SECONDS, PageAnswer, address_to_follow, read_page
 from transforms.records import Page
 
 NOON = Timestamp(1_770_000_000)

@@ -32,16 +32,9 @@ from transforms.article_url import site_of
 from transforms.errors import RejectedError, TransientError, mask_url
 from transforms.http import HttpClient, Response
 from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, SiteClocks, origin_of, product_of, read_robots
+from transforms.page_reservations import DEFAULT_SIGNALS, MOST_TDM_BYTES, read_tdm_file, reserved_by_file
 from transforms.poll_feeds import error_of_status
-from transforms.read_page import (
-    DEFAULT_SIGNALS,
-    MOST_TDM_BYTES,
-    PageAnswer,
-    address_to_follow,
-    read_page,
-    read_tdm_file,
-    reserved_by_file,
-)
+from transforms.read_page import PageAnswer, address_to_follow, read_page
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,text/plain;q=0.5"
 KEPT_BYTES = 32 * 1024 * 1024
@@ -187,7 +180,7 @@ class PageFetcher:
         honour_robots: False asks no robots.txt.
         hosts: where rules are remembered.
         clock: monotonic, in seconds.
-        honour_reservations: which of read_page.SIGNALS reject a page.
+        honour_reservations: which of page_reservations.SIGNALS reject a page.
     """
 
     def __init__(

@@ -13,41 +13,24 @@ Decisions:
     canonical when it has next to no text. A page with text is never left for its canonical: an agency's story on a
     paper's site is the paper's page.
 
-    Reservations: see SIGNALS. The more specific word counts, the head of the page before its header before the file of
-    the site (Source: TDM Reservation Protocol, final report of 2024). Robots directives count when they are addressed
-    to all crawlers or to this one by its product name.
-
 Limits: walls are known by their words in the languages below. What only a script would show is not seen.
 """
 
-import json
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
 from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
 
 from apache_beam.utils.timestamp import Timestamp
-from protego import Protego
 
 from transforms.article_url import normalise_url, site_of
-from transforms.errors import RejectedError, TransientError, UsageError, mask_url, one_line
+from transforms.errors import RejectedError, TransientError, mask_url, one_line
 from transforms.http import Response
 from transforms.look_at_page import MUCH_TEXT, Look, look_at
-from transforms.pace_hosts import Robots
+from transforms.page_reservations import reservations, reserved_error, tdm_reserved
 from transforms.poll_feeds import error_of_status
-
-# What a page can reserve, and what it means:
-SIGNALS = {
-    "tdm-reservation": "text and data mining is reserved (TDMRep: a header, or a meta in the page)",
-    "tdm-file": "the same in the site's /.well-known/tdmrep.json; costs one request an origin and day",
-    "noindex": "not to be listed by search engines (robots meta, X-Robots-Tag); agencies' copies often say so",
-    "noarchive": "no copy of the page to be shown (likewise); a third of news pages say so",
-    "noai": "not to be used to train models (likewise)",
-}
-# What newsbeam does is text mining, and the law of the EU gives this signal force; the others speak of other uses.
-DEFAULT_SIGNALS = ("tdm-reservation",)
 
 CHALLENGE_SECONDS = 6 * 3600.0  # a site that guards itself does so for hours; sooner would only prove its point
 _CHALLENGE_STATUS = frozenset((200, 202, 403, 405, 429, 503))
@@ -78,7 +61,7 @@ def read_page(
         response: what came.
         now: the time, for a Retry-After that is a date.
         asked: the address that the entry linked to; None where it is that of the answer.
-        honour: which of SIGNALS reject a page.
+        honour: which of page_reservations.SIGNALS reject a page.
         product: the crawler's product name, as robots directives call it.
 
     Raises:
@@ -114,7 +97,7 @@ def read_page(
             raise RejectedError(f"{mask_url(url)}: {what}", reason=reason, url=url)
     kept = sorted(reservations(response.headers, look.metas, product=product) & set(honour))
     if kept:
-        raise _reserved(url, kept[0])
+        raise reserved_error(url, kept[0])
     return PageAnswer(
         url,
         response.body,
@@ -381,95 +364,6 @@ def _joined(url: str, target: str) -> Optional[str]:
     except ValueError:
         return None
     return joined.partition("#")[0] if site_of(joined) else None
-
-
-# ---- reservations ----------------------------------------------------------------------------------------------------
-
-_VALUED = frozenset(("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"))
-_MEANS = {"noindex": "noindex", "none": "noindex", "noarchive": "noarchive", "nocache": "noarchive", "noai": "noai"}
-MOST_TDM_BYTES = 256 * 1024
-_MOST_TDM_RULES = 1_000
-
-
-def reservations(headers: Mapping[str, str], metas: Mapping[str, Sequence[str]], *, product: str) -> frozenset[str]:
-    """Return which of SIGNALS an answer carries; tdm-file is not among them, being said elsewhere.
-
-    Args:
-        headers: of the answer; a name may come more than once.
-        metas: contents of the page's meta elements by name, in lower case.
-        product: the crawler's product name.
-    """
-    product = product.lower()
-    found: set[str] = set()
-    for value in (*metas.get("robots", ()), *(metas.get(product, ()) if product else ())):
-        found |= _directives(value)
-    for name, value in headers.items():
-        if name.lower() == "x-robots-tag":
-            agent, colon, rest = value.partition(":")
-            agent = agent.strip().lower()
-            if not colon or "," in agent or agent in _VALUED:
-                found |= _directives(value)
-            elif agent in (product, "*"):
-                found |= _directives(rest)
-    if tdm_reserved(headers, metas):
-        found.add("tdm-reservation")
-    return frozenset(found)
-
-
-def _directives(value: str) -> set[str]:
-    words = (word.strip().lower() for word in value[:2_000].split(","))
-    return {_MEANS[word] for word in words if word in _MEANS}
-
-
-def tdm_reserved(headers: Mapping[str, str], metas: Mapping[str, Sequence[str]]) -> Optional[bool]:
-    """Return whether an answer reserves text and data mining; None when it says nothing."""
-    for value in (*metas.get("tdm-reservation", ()), headers.get("tdm-reservation", "")):
-        if value.strip() in ("0", "1"):
-            return value.strip() == "1"
-    return None
-
-
-def read_tdm_file(status: int, body: bytes) -> Robots:
-    """Return what a site's tdmrep.json permits; everything, when there is none that can be read.
-
-    Its locations are patterns as in robots.txt, so they are read by the same parser: reserved is what is disallowed.
-    """
-    lines = ["User-agent: *"]
-    try:
-        rules = json.loads(body[:MOST_TDM_BYTES]) if status == 200 else []
-    except (ValueError, RecursionError):
-        rules = []
-    for rule in rules[:_MOST_TDM_RULES] if isinstance(rules, list) else ():
-        location = rule.get("location") if isinstance(rule, dict) else None
-        said = str(rule.get("tdm-reservation")) if location else ""
-        if isinstance(location, str) and said in ("0", "1") and "\n" not in location and "\r" not in location:
-            lines.append(("Disallow: " if said == "1" else "Allow: ") + location[:2_000])
-    return Robots(Protego.parse("\n".join(lines)) if len(lines) > 1 else None, "*")
-
-
-def reserved_by_file(url: str, rules: Robots) -> Optional[RejectedError]:
-    """Return the error of a page that a site's tdmrep.json reserves, else None."""
-    return None if rules.allows(url) else _reserved(url, "tdm-file")
-
-
-def known_signals(names: Sequence[str]) -> tuple[str, ...]:
-    """Return `names` when each is one of SIGNALS.
-
-    Raises:
-        UsageError: one is not.
-    """
-    for name in names:
-        if name not in SIGNALS:
-            raise UsageError(f"honour_reservations: unknown signal {name!r}; known are {', '.join(SIGNALS)}")
-    return tuple(names)
-
-
-def _reserved(url: str, signal: str) -> RejectedError:
-    return RejectedError(
-        f"{mask_url(url)}: reserved by its publisher ({signal}); the setting honour_reservations says what counts",
-        reason="reserved",
-        url=url,
-    )
 
 
 # ---- addresses and words ---------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.errors import IngestError
 from transforms.http import Response
-from transforms.read_page import DEFAULT_SIGNALS, PageAnswer, address_to_follow, read_page
+from transforms.page_reservations import DEFAULT_SIGNALS
+from transforms.read_page import PageAnswer, address_to_follow, read_page
 
 pytestmark = pytest.mark.eval
 
