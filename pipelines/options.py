@@ -27,6 +27,7 @@ from transforms.acquire import AcquireConfig
 from transforms.address_rules import AddressRules
 from transforms.errors import UsageError, mask_url, one_line
 from transforms.http import AllowedHost, Proxy, parse_allow_host, parse_proxy
+from transforms.page_reservations import known_signals
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
 from transforms.records import FeedSpec
 
@@ -69,6 +70,10 @@ contact = "mailto:you@example.org"
 # A proxy for everything that is fetched; it must allow CONNECT to the ports 443 and 80. Its credentials are taken from
 # NEWSBEAM_PROXY_AUTH=USER:PASSWORD in the environment. Proxies of the environment itself are ignored.
 # proxy = "http://proxy.example:3128"
+# Which words of publishers reject a page (dead letter "reserved"): tdm-reservation (text and data mining is reserved,
+# by the page or its header), tdm-file (the same in /.well-known/tdmrep.json; one more request a host and day), noindex,
+# noarchive, noai (robots directives; a third of news pages say noarchive, which speaks of copies that are shown).
+# honour_reservations = ["tdm-reservation"]
 
 # One table a feed. Only `url` is needed.
 [[feeds]]
@@ -87,7 +92,15 @@ url = "https://example.org/feed.xml"
 
 _KNOWN = {
     "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers"},
-    "http": {"spacing_seconds", "requests_per_domain", "timeout_seconds", "allow_hosts", "max_body_bytes", "proxy"},
+    "http": {
+        "spacing_seconds",
+        "requests_per_domain",
+        "timeout_seconds",
+        "allow_hosts",
+        "max_body_bytes",
+        "proxy",
+        "honour_reservations",
+    },
 }
 
 
@@ -361,6 +374,8 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
     proxy = read_proxy(args, http)
     if proxy is not None:
         changes["proxy"] = proxy
+    if "honour_reservations" in http:
+        changes["honour_reservations"] = known_signals(http["honour_reservations"])
     lake = getattr(args, "lake", None) or (str(folder / data["lake"]) if "lake" in data else "lake")
     config = Config(
         lake=lake,
@@ -459,6 +474,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("", "feeds", list),
         ("http", "allow_hosts", list),
         ("http", "proxy", str),
+        ("http", "honour_reservations", list),
         ("http", "spacing_seconds", (int, float)),
         ("http", "timeout_seconds", (int, float)),
         ("http", "requests_per_domain", int),

@@ -43,6 +43,7 @@ from transforms.gather_sitemaps import gather_nested
 from transforms.harvest_queue import HarvestQueue, Item
 from transforms.http import AllowedHost, HttpClient, Proxy, Response
 from transforms.pace_hosts import HostBudget
+from transforms.page_reservations import DEFAULT_SIGNALS
 from transforms.poll_feeds import (
     LONGEST_SECONDS,
     SHORTEST_SECONDS,
@@ -80,6 +81,7 @@ class AcquireConfig:
         max_new_per_poll: new entries taken from one poll; the rest is left for the next. None for all.
         full_text_min_chars: a feed's text of at least this much, and not ending as a teaser, needs no page.
         honour_robots: for pages; feeds were listed by the user.
+        honour_reservations: which of `page_reservations.SIGNALS` reject a page.
         shortest_interval_seconds: between two polls of a feed, where the schedule is followed.
         longest_interval_seconds: likewise.
         in_flight_seconds: how long a poll that was put out is waited for; then its feed is polled again.
@@ -101,6 +103,7 @@ class AcquireConfig:
     max_new_per_poll: Optional[int] = None
     full_text_min_chars: int = 600
     honour_robots: bool = True
+    honour_reservations: tuple[str, ...] = DEFAULT_SIGNALS
     shortest_interval_seconds: float = SHORTEST_SECONDS
     longest_interval_seconds: float = LONGEST_SECONDS
     in_flight_seconds: float = 900.0
@@ -251,6 +254,7 @@ class Acquirer:
             self._polite,
             user_agent=config.user_agent,
             honour_robots=config.honour_robots,
+            honour_reservations=config.honour_reservations,
             hosts=hosts,
             clock=self._loop.time,
         )

@@ -9,26 +9,32 @@ Decisions:
     One address is fetched once for all who want it, and the answer kept for some minutes, since the feeds of a site
     list the same pages but are polled one after the other.
 
+    A page that is only the way to another (read_page.py) is followed once, with the leave of the other's robots.txt
+    and a turn at its site, as a redirect is. Where an address led to another site is remembered: an aggregator's link
+    is asked for once, however often its entry is tried again.
+
     Everything here runs on one event loop. Results are handed to callbacks, since ten thousand pages that wait for
     their site are then ten thousand small records instead of as many sleeping tasks.
 
-Limits: consent walls and soft 404s are not recognised.
+Limits: a cookie lives for one chain of redirects, so it is gone when a stub is followed.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional, Union
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional, Union
 
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms import telemetry
 from transforms.article_url import site_of
-from transforms.errors import RejectedError, TransientError, mask_url, one_line
+from transforms.errors import RejectedError, TransientError, mask_url
 from transforms.http import HttpClient, Response
 from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, SiteClocks, origin_of, product_of, read_robots
+from transforms.page_reservations import DEFAULT_SIGNALS, MOST_TDM_BYTES, read_tdm_file, reserved_by_file
 from transforms.poll_feeds import error_of_status
+from transforms.read_page import PageAnswer, address_to_follow, read_page
 
 PAGE_ACCEPT = "text/html,application/xhtml+xml;q=0.9,text/plain;q=0.5"
 KEPT_BYTES = 32 * 1024 * 1024
@@ -36,37 +42,12 @@ KEPT_SECONDS = 300.0  # a story that several feeds list is fetched once
 ROBOTS_SECONDS = 86_400.0  # RFC 9309, 2.4: no longer than a day
 ROBOTS_RETRY_SECONDS = 600.0
 MOST_ORIGINS = 20_000
+MOST_RESOLVED = 20_000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
-class PageAnswer(NamedTuple):
-    """A page as fetched: the address after redirects, its bytes and what its header says they are."""
-
-    url: str
-    body: bytes
-    content_type: Optional[str]
-
-
 Outcome = Union[PageAnswer, Exception]
-
-
-def read_page(response: Response, now: Timestamp) -> PageAnswer:
-    """Return the page in an answer.
-
-    Raises:
-        TransientError: http_408, http_429, http_5xx.
-        RejectedError: http_* of another status than 200, empty_page, not_text.
-    """
-    if response.status != 200:
-        raise error_of_status(response, now)
-    if not response.body.strip():
-        raise RejectedError(f"{mask_url(response.url)}: an empty page", reason="empty_page", url=response.url)
-    content_type = response.headers.get("Content-Type")
-    # UTF-16 has NULs and says so by its first two bytes or its header; images and archives have them and say nothing.
-    if not content_type and b"\0" in response.body[:1024] and response.body[:2] not in (b"\xff\xfe", b"\xfe\xff"):
-        raise RejectedError(f"{mask_url(response.url)}: not a text", reason="not_text", url=response.url)
-    return PageAnswer(response.url, response.body, one_line(content_type, limit=200) if content_type else None)
 
 
 @dataclass
@@ -78,10 +59,15 @@ class Turn:
 
 @dataclass
 class HostMemory:
-    """What a process remembers of hosts beyond one acquirer: clocks by site, robots.txt by product and origin."""
+    """What a process remembers of hosts beyond one acquirer.
+
+    Clocks by site; robots.txt and tdmrep.json by product and origin; where addresses led that led to another site.
+    """
 
     clocks: SiteClocks = field(default_factory=SiteClocks)
     robots: dict[tuple[str, str], tuple[float, Optional[Robots]]] = field(default_factory=dict)
+    tdm_files: dict[tuple[str, str], tuple[float, Optional[Robots]]] = field(default_factory=dict)
+    resolved: dict[str, str] = field(default_factory=dict)
 
 
 class PoliteClient:
@@ -135,7 +121,7 @@ class PoliteClient:
             self.release(turn)
             if check_hop is not None:
                 await check_hop(target)
-            await self._enter(turn, target)
+            await self.enter(turn, target)
 
         try:
             response = await self._client.fetch(url, before_hop=move, **options)
@@ -149,7 +135,7 @@ class PoliteClient:
         if not site_of(url):
             raise RejectedError(f"{mask_url(url)}: is not an http address", reason="bad_url", url=url)
         turn = Turn(None)
-        await self._enter(turn, url)
+        await self.enter(turn, url)
         return await self.fetch(turn, url, **options)
 
     def release(self, turn: Turn) -> None:
@@ -162,14 +148,12 @@ class PoliteClient:
         """Space the requests to the site of `url` by at least this."""
         self._budget.slow_down(site_of(url), spacing_seconds)
 
-    def _heed(self, response: Response) -> None:
-        """Hold the site of an answer that asks for it; before the turn is given back, or the next would start."""
-        if response.status in (429, 503):
-            wait = getattr(error_of_status(response, self.now()), "retry_after_seconds", None)
-            if wait is not None or response.status == 429:
-                self._budget.hold(site_of(response.url), wait)
+    async def enter(self, turn: Turn, target: str) -> None:
+        """Wait for a turn at the site of `target`, before work that has not begun; `turn` must have been given back.
 
-    async def _enter(self, turn: Turn, target: str) -> None:
+        Raises:
+            TransientError: host_asked_to_wait.
+        """
         site = site_of(target)
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -187,9 +171,16 @@ class PoliteClient:
         self._budget.submit(site, begin, refuse, first=True)
         await begun
 
+    def _heed(self, response: Response) -> None:
+        """Hold the site of an answer that asks for it; before the turn is given back, or the next would start."""
+        if response.status in (429, 503):
+            wait = getattr(error_of_status(response, self.now()), "retry_after_seconds", None)
+            if wait is not None or response.status == 429:
+                self._budget.hold(site_of(response.url), wait)
+
 
 class PageFetcher:
-    """Fetches pages once for all who want them, as robots.txt allows.
+    """Fetches pages once for all who want them, as robots.txt and their publishers allow.
 
     Args:
         polite: sends the requests.
@@ -197,6 +188,7 @@ class PageFetcher:
         honour_robots: False asks no robots.txt.
         hosts: where rules are remembered.
         clock: monotonic, in seconds.
+        honour_reservations: which of page_reservations.SIGNALS reject a page.
     """
 
     def __init__(
@@ -207,13 +199,36 @@ class PageFetcher:
         honour_robots: bool,
         hosts: HostMemory,
         clock: Callable[[], float],
+        honour_reservations: Sequence[str] = DEFAULT_SIGNALS,
     ) -> None:
-        self._polite, self._hosts, self._clock = polite, hosts, clock
-        self._user_agent, self._honour_robots = user_agent, honour_robots
+        self._polite, self._clock = polite, clock
+        self._product, self._honoured = product_of(user_agent), frozenset(honour_reservations)
+        self._resolved = hosts.resolved
         self._wanted: dict[str, list[Callable[[Outcome], None]]] = {}
         self._kept: OrderedDict[str, tuple[float, Outcome, int]] = OrderedDict()
         self._kept_bytes = 0
-        self._robots_waiting: dict[str, list[Callable[[Union[Robots, Exception]], None]]] = {}
+
+        def rules_of(origin: str, response: Response) -> Optional[Robots]:
+            robots = read_robots(response.status, response.body, user_agent=user_agent)
+            if robots is not None and robots.crawl_delay_seconds:
+                polite.slow_down(origin, robots.crawl_delay_seconds)
+            return robots
+
+        self._robots = self._tdm_file = None
+        if honour_robots:
+            self._robots = _OriginFile(
+                polite, "/robots.txt", ROBOTS_MOST_BYTES, rules_of, hosts.robots, clock, self._product
+            )
+        if "tdm-file" in self._honoured:
+            self._tdm_file = _OriginFile(
+                polite,
+                "/.well-known/tdmrep.json",
+                MOST_TDM_BYTES,
+                lambda _, response: read_tdm_file(response.status, response.body),
+                hosts.tdm_files,
+                clock,
+                self._product,
+            )
 
     def want(self, url: str, then: Callable[[Outcome], None], *, afresh: bool = False) -> None:
         """Call `then` with the page at `url`, or why it cannot be had; possibly at once.
@@ -232,27 +247,61 @@ class PageFetcher:
             then(kept)
             return
         self._wanted[url] = [then]
+        start = self._resolved.get(url, url)
 
         def allowed(robots: Union[Robots, Exception]) -> None:
-            refusal = _refusal(robots, url)
+            refusal = _refusal(robots, start)
             if refusal is not None:
                 self._answer(url, refusal)
             else:
-                self._polite.when_due(url, lambda turn: self._fetch(turn, url), lambda error: self._answer(url, error))
+                self._polite.when_due(
+                    start, lambda turn: self._fetch(turn, url, start), lambda error: self._answer(url, error)
+                )
 
-        self._ask_robots(url, allowed)
+        self._ask_robots(start, allowed)
 
-    async def _fetch(self, turn: Turn, url: str) -> None:
+    async def _fetch(self, turn: Turn, url: str, start: str) -> None:
         outcome: Outcome
         try:
-            with telemetry.FETCH_SECONDS.labels("page").time():
-                response = await self._polite.fetch(
-                    turn, url, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self.check_robots
-                )
-            outcome = read_page(response, self._polite.now())
+            outcome = await self._page(turn, url, start)
+            self._remember(url, outcome.url)
         except Exception as error:
             outcome = error
+            if not isinstance(error, TransientError):
+                self._resolved.pop(url, None)
         self._answer(url, outcome)
+
+    async def _page(self, turn: Turn, url: str, start: str) -> PageAnswer:
+        page = await self._ask(turn, url, start)
+        target = address_to_follow(page) if start == url else None
+        if target is not None:
+            self._remember(url, target)
+            await self.check_robots(target)
+            await self._polite.enter(turn, target)
+            page = await self._ask(turn, url, target)
+        if self._tdm_file is not None and page.tdm_reserved is None:
+            rules = await self._tdm_file.rules_for(page.url)
+            refusal = reserved_by_file(page.url, rules) if isinstance(rules, Robots) else None
+            if refusal is not None:
+                raise refusal
+        return page
+
+    async def _ask(self, turn: Turn, url: str, start: str) -> PageAnswer:
+        """Return the page at `start`, which stands for what was linked to as `url`."""
+        with telemetry.FETCH_SECONDS.labels("page").time():
+            response = await self._polite.fetch(
+                turn, start, headers={"Accept": PAGE_ACCEPT}, text_only=True, check_hop=self.check_robots
+            )
+        if start != url:
+            response = replace(response, redirects=((302, start), *response.redirects))
+        return read_page(response, self._polite.now(), asked=url, honour=self._honoured, product=self._product)
+
+    def _remember(self, url: str, resolved: str) -> None:
+        if site_of(resolved) == site_of(url):
+            return
+        while len(self._resolved) >= MOST_RESOLVED and url not in self._resolved:
+            del self._resolved[next(iter(self._resolved))]
+        self._resolved[url] = resolved
 
     def _answer(self, url: str, outcome: Outcome) -> None:
         """Give what came of `url` to everyone who wants it, and keep it a while for those who are about to."""
@@ -276,57 +325,91 @@ class PageFetcher:
         kept = self._kept.pop(url, None)
         self._kept_bytes -= kept[2] if kept is not None else 0
 
-    # ---- robots.txt ------------------------------------------------------------------------------------------------
-
     def _ask_robots(self, url: str, then: Callable[[Union[Robots, Exception]], None]) -> None:
-        """Call `then` with the rules for `url`, or with what makes them unknown; possibly at once."""
-        origin = origin_of(url)
-        if not self._honour_robots:
+        if self._robots is None:
             then(Robots(None, ""))
-            return
-        known = self._hosts.robots.get((product_of(self._user_agent), origin))
-        if known is not None and known[0] > self._clock():
-            then(known[1] or _unreachable(origin))
-            return
-        if origin in self._robots_waiting:
-            self._robots_waiting[origin].append(then)
-            return
-        self._robots_waiting[origin] = [then]
-        self._polite.when_due(
-            url, lambda turn: self._fetch_robots(turn, origin), lambda error: self._tell_robots(origin, error)
-        )
+        else:
+            self._robots.ask(url, then)
 
     async def check_robots(self, url: str) -> None:
         """Raise robots_disallowed or robots_unreachable where `url` may not be asked."""
-        told: asyncio.Future[Union[Robots, Exception]] = asyncio.get_running_loop().create_future()
-        self._ask_robots(url, lambda robots: None if told.done() else told.set_result(robots))
-        refusal = _refusal(await told, url)
-        if refusal is not None:
-            raise refusal
+        if self._robots is not None:
+            refusal = _refusal(await self._robots.rules_for(url), url)
+            if refusal is not None:
+                raise refusal
 
-    async def _fetch_robots(self, turn: Turn, origin: str) -> None:
-        robots: Optional[Robots]
-        try:
-            response = await self._polite.fetch(turn, origin + "/robots.txt", max_bytes=ROBOTS_MOST_BYTES)
-            robots = read_robots(response.status, response.body, user_agent=self._user_agent)
-        except TransientError:
-            robots = None
-        except RejectedError:
-            robots = Robots(None, "")  # nothing that could be read: as good as none (RFC 9309, 2.3.1.3)
-        except Exception as error:
-            self._tell_robots(origin, error)
+
+class _OriginFile:
+    """A file that says what holds for an origin: asked for once a day, by whoever needs it first.
+
+    Args:
+        polite: sends the request.
+        path: of the file.
+        most_bytes: that are read of it.
+        read: returns the rules in an answer of an origin, None when they are to be waited for.
+        known: where they are remembered, by `product` and origin.
+        clock: monotonic, in seconds.
+        product: whose rules they are.
+    """
+
+    def __init__(
+        self,
+        polite: PoliteClient,
+        path: str,
+        most_bytes: int,
+        read: Callable[[str, Response], Optional[Robots]],
+        known: dict[tuple[str, str], tuple[float, Optional[Robots]]],
+        clock: Callable[[], float],
+        product: str,
+    ) -> None:
+        self._polite, self._path, self._most_bytes, self._read = polite, path, most_bytes, read
+        self._known, self._clock, self._product = known, clock, product
+        self._waiting: dict[str, list[Callable[[Union[Robots, Exception]], None]]] = {}
+
+    def ask(self, url: str, then: Callable[[Union[Robots, Exception]], None]) -> None:
+        """Call `then` with the rules for `url`, or with what makes them unknown; possibly at once."""
+        origin = origin_of(url)
+        known = self._known.get((self._product, origin))
+        if known is not None and known[0] > self._clock():
+            then(known[1] or self._unreachable(origin))
             return
-        if len(self._hosts.robots) >= MOST_ORIGINS:
-            self._hosts.robots.clear()
-        keep = ROBOTS_SECONDS if robots is not None else ROBOTS_RETRY_SECONDS
-        self._hosts.robots[product_of(self._user_agent), origin] = (self._clock() + keep, robots)
-        if robots is not None and robots.crawl_delay_seconds:
-            self._polite.slow_down(origin, robots.crawl_delay_seconds)
-        self._tell_robots(origin, robots or _unreachable(origin))
+        if origin in self._waiting:
+            self._waiting[origin].append(then)
+            return
+        self._waiting[origin] = [then]
+        self._polite.when_due(url, lambda turn: self._fetch(turn, origin), lambda error: self._tell(origin, error))
 
-    def _tell_robots(self, origin: str, robots: Union[Robots, Exception]) -> None:
-        for then in self._robots_waiting.pop(origin, ()):
-            then(robots)
+    async def rules_for(self, url: str) -> Union[Robots, Exception]:
+        """Return the rules for `url`, or what makes them unknown."""
+        told: asyncio.Future[Union[Robots, Exception]] = asyncio.get_running_loop().create_future()
+        self.ask(url, lambda robots: None if told.done() else told.set_result(robots))
+        return await told
+
+    async def _fetch(self, turn: Turn, origin: str) -> None:
+        rules: Optional[Robots]
+        try:
+            response = await self._polite.fetch(turn, origin + self._path, max_bytes=self._most_bytes)
+            rules = self._read(origin, response)
+        except TransientError:
+            rules = None
+        except RejectedError:
+            rules = Robots(None, "")  # nothing that could be read: as good as none (RFC 9309, 2.3.1.3)
+        except Exception as error:
+            self._tell(origin, error)
+            return
+        if len(self._known) >= MOST_ORIGINS:
+            self._known.clear()
+        keep = ROBOTS_SECONDS if rules is not None else ROBOTS_RETRY_SECONDS
+        self._known[self._product, origin] = (self._clock() + keep, rules)
+        self._tell(origin, rules or self._unreachable(origin))
+
+    def _tell(self, origin: str, rules: Union[Robots, Exception]) -> None:
+        for then in self._waiting.pop(origin, ()):
+            then(rules)
+
+    def _unreachable(self, origin: str) -> TransientError:
+        message = f"{origin}{self._path} cannot be had for now"
+        return TransientError(message, reason="robots_unreachable", url=origin)
 
 
 def _refusal(robots: Union[Robots, Exception], url: str) -> Optional[Exception]:
@@ -335,10 +418,6 @@ def _refusal(robots: Union[Robots, Exception], url: str) -> Optional[Exception]:
     if robots.allows(url):
         return None
     return RejectedError(f"{mask_url(url)}: robots.txt forbids it", reason="robots_disallowed", url=url)
-
-
-def _unreachable(origin: str) -> TransientError:
-    return TransientError(f"{origin}/robots.txt cannot be had for now", reason="robots_unreachable", url=origin)
 
 
 def _asked_to_wait(url: str, seconds: float) -> TransientError:

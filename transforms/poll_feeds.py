@@ -86,7 +86,7 @@ def read_answer(state: FeedState, response: Response, *, conditional: bool, now:
         now: the time, for a Retry-After that is a date.
 
     Raises:
-        TransientError: http_408, http_429, http_5xx.
+        TransientError: http_408, http_425, http_429, http_5xx.
         RejectedError: any other status that brings no feed, empty_body.
     """
     status = response.status
@@ -100,10 +100,10 @@ def read_answer(state: FeedState, response: Response, *, conditional: bool, now:
 
 
 def error_of_status(response: Response, now: Timestamp) -> IngestError:
-    """Return the error that a status other than success is; transient for those that may pass (408, 429, 5xx)."""
+    """Return the error that a status other than success is; transient for those that may pass (408, 425, 429, 5xx)."""
     status, url = response.status, response.url
     message, reason = f"{mask_url(url)}: HTTP {status}", f"http_{status}"
-    if status in (408, 429) or status >= 500:
+    if status in (408, 425, 429) or status >= 500:
         wait = retry_after_seconds(response.headers, now) if status in (429, 503) else None
         return TransientError(message, reason=reason, url=url, retry_after_seconds=wait)
     return RejectedError(message, reason=reason, url=url)
