@@ -21,7 +21,7 @@ from transforms.acquire import AcquireConfig, Acquirer
 from transforms.acquire_on_ticks import AcquisitionService
 from transforms.http import parse_allow_host
 from transforms.parse_feed import parse_feed
-from transforms.records import FeedSpec, Page, feed_id_of
+from transforms.records import FeedSpec, Page, Poll, feed_id_of
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -29,7 +29,7 @@ MOST_OF_SPACING = 1.3
 MOST_OF_BYTES = 0.05
 MOST_MEMORY_MB = 400
 MOST_CPU_SECONDS = 0.001
-LATE_SECONDS = 0.25  # of an arrival, on a machine that does other things
+LATE_SECONDS = 0.75  # of an arrival, on a machine that does other things
 REQUESTS_AT_ONCE = AcquireConfig.max_requests_per_site
 
 
@@ -45,7 +45,7 @@ class Size:
 
 
 WHOLE = Size(2_000, 400, 40, 1.0, (0.05, 3.0))
-SAMPLE = Size(300, 60, 12, 0.25, (0.02, 0.3))
+SAMPLE = Size(120, 40, 11, 0.4, (0.02, 0.4))
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def between(log: Sequence[Exchange], told: Any) -> list[Exchange]:
     ("starts", "ends", "wrong"),
     [
         ((0, 1, 2, 3), (0.1, 1.1, 2.1, 3.1), 0),
-        ((0.2, 1, 2.2, 3), (0.4, 1.1, 2.4, 3.1), 0),
-        ((0, 0.4, 2, 3), (0.1, 0.5, 2.1, 3.1), 1),
-        ((0, 0.8, 1.6, 2.4), (0.1, 0.9, 1.7, 2.5), 2),
+        ((0.7, 1, 2.7, 3), (0.8, 1.1, 2.8, 3.1), 0),
+        ((0, 0.2, 2, 3), (0.1, 0.3, 2.1, 3.1), 1),
+        ((0, 0.7, 1.4, 2.1), (0.1, 0.8, 1.5, 2.2), 1),
         ((0, 1, 2), (9, 9, 9), 1),
         ((0, 1, 2), (9, 2, 9), 0),
     ],
@@ -174,7 +174,7 @@ def test_feeds_and_pages_share_a_budget_in_batch(size: Size) -> None:
 
 
 def test_feeds_and_pages_share_a_budget_in_a_stream(size: Size) -> None:
-    spacing, tick_seconds, ticks = 0.25, 0.5, 10 if size is SAMPLE else 60
+    spacing, tick_seconds, rounds = 0.25, 0.5, 3 if size is SAMPLE else 20
     with FeedHosts(latency=(0.02, 3 * spacing), growing=True) as server:
         feeds, hosts = newsrooms(server, sites=10, feeds=3)
         bounds = {"shortest_interval_seconds": tick_seconds, "longest_interval_seconds": tick_seconds}
@@ -186,18 +186,19 @@ def test_feeds_and_pages_share_a_budget_in_a_stream(size: Size) -> None:
             feeds=lambda: feeds,
             tick_seconds=tick_seconds,
         )
-        pages = 0
+        polls = pages = 0
+        until = time.monotonic() + 120.0
         try:
-            for _ in range(ticks):
+            while polls < rounds * len(feeds) and time.monotonic() < until:
                 at = time.time()
                 items = list(service.tick(Timestamp.of(at)))
+                polls += sum(isinstance(item, Poll) for item in items)
                 pages += sum(isinstance(item, Page) for item in items)
                 memory.commit(items)
                 time.sleep(max(0.0, at + tick_seconds - time.time()))  # the pace of the ticks; it decides nothing
         finally:
             service.close()
         log = server.log()
-    polled = [e for e in log if e.path.startswith("/feed/")]
-    assert len(polled) > 2 * len(feeds)
-    assert pages > len(feeds)
+    assert polls >= rounds * len(feeds)
+    assert pages > polls
     assert over_budget(log, spacing) == []
