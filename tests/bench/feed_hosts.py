@@ -50,6 +50,23 @@ def is_failing(host: str, path: str, share: float) -> bool:
     return random.Random(f"failing {host} {path}").random() < share
 
 
+class LoopLag:
+    """Watches how late an event loop runs what is due: by so much, a few times over, what it sends or sees is late.
+
+    May be made on any thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.worst_seconds = 0.0
+        self._loop = loop
+        loop.call_soon_threadsafe(self._beat, None)
+
+    def _beat(self, due: Optional[float]) -> None:
+        now = self._loop.time()
+        self.worst_seconds = max(self.worst_seconds, now - (due if due is not None else now))
+        self._loop.call_at(now + 0.05, self._beat, now + 0.05)
+
+
 class _Counting:
     """A stream writer that counts."""
 
@@ -73,10 +90,12 @@ class _Hosts(ScriptedServer):
         self._asked: dict[str, int] = {}
         self.exchanges: list[Exchange] = []
         self._feeds: dict[str, bytes] = {}
+        self._lag = LoopLag(self._loop)
 
     async def _answer(self, seen: Seen, writer: Any) -> bool:
-        if seen.path == "/-/log":
-            return await self._send(Reply(body=json.dumps(self.exchanges)), writer)
+        if seen.path.startswith("/-/"):
+            told = self.exchanges if seen.path == "/-/log" else self._lag.worst_seconds
+            return await self._send(Reply(body=json.dumps(told)), writer)
         reply, counting = self._reply_to(seen), _Counting(writer)
         try:
             return await self._send(reply, counting)  # type: ignore[arg-type]
@@ -180,8 +199,15 @@ class FeedHosts:
 
     def log(self) -> list[Exchange]:
         """Return all exchanges so far, in the order in which they ended."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/log", timeout=30) as answer:
-            return [Exchange(*held) for held in json.load(answer)]
+        return [Exchange(*held) for held in self._ask("log")]
+
+    def lag_seconds(self) -> float:
+        """Return how late the server has been at most."""
+        return float(self._ask("lag"))
+
+    def _ask(self, what: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/{what}", timeout=30) as answer:
+            return json.load(answer)
 
 
 def main() -> None:

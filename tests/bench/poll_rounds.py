@@ -19,6 +19,7 @@ from typing import Any
 
 from apache_beam.utils.timestamp import Timestamp
 
+from tests.bench.feed_hosts import LoopLag
 from transforms.acquire import AcquireConfig, Acquirer, Item
 from transforms.acquirer import FEED_ACCEPT
 from transforms.errors import IngestError
@@ -101,6 +102,7 @@ def main() -> None:
     config = AcquireConfig(user_agent="bench", allow_hosts=allow, spacing_seconds=settings["spacing_seconds"])
     memory = Memory()
     acquirer = Acquirer(config, memory=memory, parse=parse_feed)
+    lag = LoopLag(acquirer._loop)
     try:
         rounds = [poll_all(acquirer, memory, feeds) for _ in range(2)]
     finally:
@@ -109,7 +111,11 @@ def main() -> None:
     requests = [(f.url, {"Accept": FEED_ACCEPT, **request_headers(s)}) for f, s in zip(feeds, states, strict=True)]
     client = HttpClient(user_agent="bench", allow_hosts=allow)
     alone = asyncio.run(ask_all(client, requests, config.max_concurrent_requests))
-    print(json.dumps({"rounds": rounds, "client_cpu_seconds": alone, "peak_mb": peak_mb()}))
+    print(
+        json.dumps(
+            {"rounds": rounds, "client_cpu_seconds": alone, "peak_mb": peak_mb(), "lag_seconds": lag.worst_seconds}
+        )
+    )
 
 
 if __name__ == "__main__":
