@@ -13,7 +13,7 @@ Decisions:
     never shown, is lost, and counted apart. Delays are taken over items: a wire's count as often as it publishes.
 
     A wish is what a server says about when to come again: Retry-After, ttl and max-age, 410 (never). A request that
-    comes sooner goes against it; the 5 % that jitter takes off an interval do not.
+    comes sooner goes against it.
 """
 
 import random
@@ -46,7 +46,6 @@ FEEDS = 10_000
 TICK_SECONDS = 30.0
 SETTLING_DAYS = 4.0
 GRACE_DAYS = 2.0
-WISH_SHARE = 0.94
 
 Make = Callable[[Feed, random.Random, float], Policy]
 
@@ -116,7 +115,7 @@ def simulate(feed: Feed, run: Run, seed: str = "run") -> Tally:
             tally.lost += max(min(shown_from, last) - max(seen, first), 0)
             tally.delays.extend(at - feed.items[i] for i in range(max(shown_from, first), min(shown_to, last)))
             seen = shown_to
-        wished_until = at + WISH_SHARE * _wish(feed, answer)
+        wished_until = at + _wish(feed, answer)
         if at >= DAY and (seen >= last):
             break
         asked_before, at = at, policy.next_at(answer)
