@@ -8,7 +8,7 @@ FLINK_JAR := $(ENGINES)/flink-job-server.jar
 FLINK_LIBS := $(ENGINES)/flink-libs
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock check format test eval test-engines bench-quick bench docs demo demo-stream deploy-tools prism flink-jar engines clean
+.PHONY: help install lock check format test eval test-engines bench-quick bench docs polling demo demo-stream deploy-tools prism flink-jar engines clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: $(STAMP) ## cost ratios on all the open data
 
 docs: $(STAMP) ## write the generated pages in docs/
 	$(BIN)/python -m pipelines.docs
+
+polling: $(STAMP) ## simulate a day of polling and write its table into docs/polling.md (some minutes)
+	$(BIN)/python -m tests.polling.simulate
 
 demo: $(STAMP) ## run the whole job on the embedded sample newsroom, offline
 	$(BIN)/newsbeam demo

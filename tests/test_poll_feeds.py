@@ -3,7 +3,7 @@
 from typing import Any, Optional
 
 import pytest
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.timestamp import Duration, Timestamp
 from multidict import CIMultiDict
 
 from transforms.errors import IngestError, RejectedError, TransientError
@@ -18,7 +18,7 @@ from transforms.poll_feeds import (
     request_headers,
     retry_after_seconds,
 )
-from transforms.records import FeedState, ParsedFeed, Poll
+from transforms.records import FeedEntry, FeedState, ParsedFeed, Poll
 
 NOW = Timestamp(1_770_000_000)  # Mon, 02 Feb 2026 02:40:00 GMT
 URL = "https://news.test/feed?key=s3cretvalue"
@@ -287,11 +287,11 @@ def test_a_failure_with_an_answer_says_which() -> None:
 
 def test_the_interval_shrinks_with_news_and_grows_without_within_bounds() -> None:
     current, now, seen = state(), NOW, []
-    for step in range(40):
-        has_news = step < 20
+    for step in range(60):
+        fresh = 20 if step < 20 else 0
         got = decide(
             current, url=URL, polled_at=now, response=answer(body=b"%d" % step), status="ok",
-            entries=1, new_entries=[("e", "h")] if has_news else [], fresh=int(has_news),
+            entries=20, new_entries=[("e", "h")] * fresh, fresh=fresh,
         )  # fmt: skip
         assert got.next_due_at is not None
         seen.append((got.next_due_at.micros - now.micros) / 1e6)
@@ -302,11 +302,64 @@ def test_the_interval_shrinks_with_news_and_grows_without_within_bounds() -> Non
     assert (min(seen), max(seen)) == (10 * MINUTE, DAY)
 
 
-def test_the_interval_is_never_shorter_than_what_the_feed_asks_for() -> None:
-    before = state(polled_at=NOW - 600, next_due_at=NOW)
-    polled = row(
-        before, answer(Cache_Control="max-age=7200"), status="ok", fresh=1, entries=1, new_entries=[("e", "h")]
+@pytest.mark.parametrize(
+    ("interval", "passed", "fresh", "deferred", "due"),
+    [
+        (HOUR, HOUR, 1, 0, HOUR),
+        (HOUR, HOUR, 4, 0, 30 * MINUTE),  # an entry every 15 minutes
+        (HOUR, HOUR, 1, 3, 30 * MINUTE),  # what was left for the next poll has come as well
+        (HOUR, HOUR, 400, 0, 10 * MINUTE),
+        (DAY, DAY, 24, 0, HOUR),  # a burst after silence ends it at once
+        (20 * MINUTE, 20 * MINUTE, 1, 0, 20 * MINUTE),  # news never makes it longer
+        (DAY, DAY, 1, 0, 24**0.5 * HOUR),
+        (HOUR, 4 * HOUR, 4, 0, HOUR),  # polled late
+        (HOUR, HOUR, 0, 0, 1.25 * HOUR),
+        (HOUR, 5 * HOUR, 0, 0, 1.25 * HOUR),
+        (HOUR, 6 * MINUTE, 0, 0, HOUR),  # polled early, for a retry
+        (DAY, DAY, 0, 0, DAY),
+        (HOUR, -HOUR, 1, 0, 10 * MINUTE),  # the clock was set back
+    ],
+)
+def test_the_next_interval(interval: float, passed: float, fresh: int, deferred: int, due: float) -> None:
+    polled_at = NOW - Duration(seconds=passed)
+    before = state(polled_at=polled_at, next_due_at=polled_at + Duration(seconds=interval))
+    got = row(
+        before, answer(), status="ok", entries=400, new_entries=[("e", "h")] * fresh, fresh=fresh, deferred=deferred
     )
+    assert due_in(got) == pytest.approx(due)
+
+
+@pytest.mark.parametrize("before", [state(), state(polled_at=NOW - DAY, next_due_at=NOW, failures_in_a_row=9)])
+@pytest.mark.parametrize(
+    ("ages", "due"),
+    [
+        ([], HOUR),
+        ([None] * 20, HOUR),
+        ([15 * MINUTE * (n + 1) for n in range(20)], 30 * MINUTE),
+        ([15 * MINUTE * (n + 1) for n in reversed(range(20))], 30 * MINUTE),  # listed the other way round
+        ([15 * MINUTE * (n + 1) for n in range(5)], 30 * MINUTE),
+        ([15 * MINUTE * (n + 1) for n in range(4)], HOUR),  # too few
+        ([0] * 20, HOUR),  # all of now
+        ([-HOUR] * 3 + [15 * MINUTE * (n + 1) for n in range(10)], 30 * MINUTE),  # announced for later
+        ([600 * DAY + n for n in range(10)], DAY),  # silent for long
+        ([7 * DAY * (n + 1) for n in range(10)], (7 * 24) ** 0.5 * HOUR),
+        ([MINUTE * (n + 1) for n in range(10)], 10 * MINUTE),
+    ],
+)
+def test_without_an_interval_to_go_on_from_the_dates_of_the_entries_serve(
+    before: FeedState, ages: list[Any], due: float
+) -> None:
+    dates = [NOW - Duration(seconds=age) if age is not None else None for age in ages]
+    parsed = ParsedFeed("rss", [FeedEntry("k", "h", "", published_at=date) for date in dates])
+    got = row(before, answer(), status="ok", parsed=parsed, entries=len(ages), new_entries=[("e", "h")], fresh=1)
+    assert due_in(got) == pytest.approx(due)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5])
+def test_the_interval_is_never_shorter_than_what_the_feed_asks_for(jitter: float) -> None:
+    before = state(polled_at=NOW - 600, next_due_at=NOW)
+    heard = answer(Cache_Control="max-age=7200")
+    polled = row(before, heard, status="ok", fresh=1, entries=1, new_entries=[("e", "h")], jitter=jitter)
     assert due_in(polled) == 7200
     assert due_in(row(before, answer(), status="ok", parsed=ParsedFeed("rss", (), ttl_seconds=10 * DAY))) == DAY
 
@@ -318,7 +371,7 @@ def test_jitter_is_small_and_stays_within_bounds(jitter: float) -> None:
 
 def test_an_interval_after_failures_starts_over() -> None:
     before = state(polled_at=NOW - DAY, next_due_at=NOW, failures_in_a_row=9, state="backing_off")
-    assert due_in(row(before, answer(), status="ok", fresh=1, entries=1, new_entries=[("e", "h")])) == 0.8 * HOUR
+    assert due_in(row(before, answer(), status="ok", fresh=1, entries=1, new_entries=[("e", "h")])) == HOUR
 
 
 @pytest.mark.parametrize(
