@@ -52,6 +52,7 @@ bench: $(STAMP) ## cost ratios on all the open data
 
 docs: $(STAMP) ## write the generated pages in docs/
 	$(BIN)/python -m pipelines.docs
+	$(BIN)/python -m tests.hostile.page
 
 demo: $(STAMP) ## run the whole job on the embedded sample newsroom, offline
 	$(BIN)/newsbeam demo
