@@ -145,12 +145,12 @@ def coded(coding: str, body: bytes) -> Reply:
     return feed(body, headers={"Content-Encoding": coding})
 
 
-def bomb(coding: str) -> Route:
-    """Return an answer that becomes `BOMB_BYTES` when decoded."""
-    return lambda seen: coded(coding, _bomb(coding))
-
-
 @functools.cache
+def bomb(coding: str) -> Reply:
+    """Return an answer that becomes `BOMB_BYTES` when decoded."""
+    return coded(coding, _bomb(coding))
+
+
 def _bomb(coding: str) -> bytes:
     if coding == "br":
         return BOMB_BR
@@ -195,7 +195,7 @@ def slow(server: HostileServer) -> Mapping[str, Routes]:
         "silence": {"/feed": Flow(then="hold")},
         "silence-after-head": {"/feed": Flow(pieces=lambda: [HEAD + b"Content-Length: 1000\r\n\r\n"], then="hold")},
         "slow-redirects": {"/feed": lambda seen: to("/feed?again", delay_seconds=0.7)},
-        "endless-1xx": {"/feed": endless(b"HTTP/1.1 103 Early Hints\r\nLink: </s>\r\n\r\n" * 20)},
+        "endless-1xx": {"/feed": endless(b"HTTP/1.1 103 Early Hints\r\nLink: </" + b"s" * 16 * KIB + b">\r\n\r\n")},
         "endless-headers": {"/feed": endless(b"X-More: and more\r\n" * 500, HEAD)},
         "endless-status-line": {"/feed": endless(b"a" * 64 * KIB, b"HTTP/1.1 200 ")},
         "huge-header": {"/feed": Flow(pieces=lambda: [HEAD + b"X: ", *[b"a" * 64 * KIB] * 160, b"\r\n\r\n"])},
@@ -435,7 +435,7 @@ def pages(server: HostileServer) -> Mapping[str, Routes]:
     stories: dict[str, Route] = {
         "100000-deep": Reply(body=PAGE + "<div>" * 100_000),
         "20-mb-script": Reply(body=PAGE + script * (20 * 1024 * KIB // len(script))),
-        "12-mb-script": Reply(body=PAGE.replace("<body>", "<body>" + script * (12 * 1024 * KIB // len(script)))),
+        "6-mb-script": Reply(body=PAGE.replace("<body>", "<body>" + script * (6 * 1024 * KIB // len(script)))),
         "refreshes": Reply(body=PAGE.replace("<head>", '<head><meta http-equiv="refresh" content="0">')),
         "to-itself": to("/story"),
         "to-metadata": to("http://169.254.169.254/latest/meta-data/"),
@@ -443,7 +443,7 @@ def pages(server: HostileServer) -> Mapping[str, Routes]:
         "of-nuls": Reply(body=b"\0\1\2" * 1000, content_type=None),
         "empty": Reply(body=" \n"),
         "drips": endless(b" ", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", pause_seconds=0.05),
-        "bomb": lambda seen: replace(coded("gzip", _bomb("gzip")), content_type="text/html"),
+        "bomb": replace(bomb("gzip"), content_type="text/html"),
         "feed-has-text": Reply(404),
     }
     more = {"feed-has-text": f"<description>{STORY}</description>"}

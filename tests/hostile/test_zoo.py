@@ -125,7 +125,7 @@ def run(zoo: Zoo, case: Case) -> Run:
     try:
         for number in range(len(case.polls)):
             feeds = [zoo.feed(case)] if number else [zoo.feed(case), spec(zoo.plain.url("/feed", host=HEALTHY))]
-            rounds.append(drain(acquirer, feeds, seconds=case.most_seconds + 30))
+            rounds.append(drain(acquirer, feeds, seconds=case.most_seconds + 10))
             memory.commit(rounds[-1])
         seconds = time.monotonic() - started
     finally:
