@@ -229,7 +229,7 @@ _ROBOTS = (
     Case("robots-nuls", "sends robots.txt full of NULs", "RFC 9309, 2.2", entries={"page": 1}),
     Case("robots-html", "sends its home page as robots.txt", "soft 404s", entries={"page": 1}),
     Case("robots-stars", "has rules of many stars for a long address", "samclarke/robots-parser#12, yasserg/crawler4j#425", entries={"page": 1}),
-    Case("robots-30000-rules", "has 30,000 rules with stars", "class of attack: backtracking", entries={"page": 1}, most_bytes=1 * MIB, most_seconds=10),
+    Case("robots-20000-rules", "has 20,000 rules with stars", "class of attack: backtracking", entries={"page": 1}, most_bytes=1 * MIB, most_seconds=10),
     Case("robots-delay-beyond-all", "asks for a crawl-delay of 10^300 seconds", "StormCrawler (at most 120 s)", entries={"page": 1}),
     Case("robots-delay-nan", "asks for a crawl-delay of nan", "class of attack: arithmetic", entries={"page": 1}),
 )  # fmt: skip

@@ -455,7 +455,7 @@ def pages(server: HostileServer) -> Mapping[str, Routes]:
 def robots(server: HostileServer) -> Mapping[str, Routes]:
     """Return rules that cannot be read, or not in time; each feed lists one article at a long address."""
     stars = "User-agent: *\n" + f"Disallow: /{'*a' * 40}*b\nDisallow: /{'*' * 400}b\nAllow: /{'*a' * 40}*c\n" * 20
-    many = "User-agent: *\n" + "".join(f"Disallow: /*{n}*a*b\n" for n in range(30_000))
+    many = "User-agent: *\n" + "".join(f"Disallow: /*{n}*a*b\n" for n in range(20_000))
     rules: dict[str, Route] = {
         "endless": endless(b"# and so on\n" * 500, b"HTTP/1.1 200 OK\r\n\r\nUser-agent: *\nDisallow: /\n"),
         "drips": endless(b"#", b"HTTP/1.1 200 OK\r\n\r\n", pause_seconds=0.05),
@@ -465,13 +465,13 @@ def robots(server: HostileServer) -> Mapping[str, Routes]:
         "nuls": Reply(body=bytes(10_000), content_type="text/plain"),
         "html": Reply(body=PAGE),
         "stars": Reply(body=stars, content_type="text/plain"),
-        "30000-rules": Reply(body=many, content_type="text/plain"),
+        "20000-rules": Reply(body=many, content_type="text/plain"),
         "delay-beyond-all": Reply(body="User-agent: *\nCrawl-delay: 1e300\n", content_type="text/plain"),
         "delay-nan": Reply(body="User-agent: *\nCrawl-delay: nan\n", content_type="text/plain"),
     }
     made = {}
     for name, rule in rules.items():
-        path = "/" + "a" * 400 if name in ("stars", "30000-rules") else "/story"
+        path = "/" + "a" * 400 if name in ("stars", "20000-rules") else "/story"
         made[f"robots-{name}"] = {**listing(server, f"robots-{name}", Reply(body=PAGE), path=path), "/robots.txt": rule}
     return made
 

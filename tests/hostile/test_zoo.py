@@ -216,11 +216,9 @@ def test_a_page_that_was_taken_is_read_within_its_limits(
 ) -> None:
     pages = [item for item in only(Page, run(zoo, case).items) if item.feed_id == zoo.feed(case).feed_id]
     lane = pool.open_lane()
-    for page in pages:
-        lane.submit(page, tuple(item_of(page)))
-    for _, outcome in lane.take(wait=True):
-        expected = ("ok",) if case.extracts == "ok" else ("ok", "rejected", "timeout", "memory")
-        assert outcome.kind in expected, outcome
+    lane.submit(case.name, tuple(item_of(pages[0])))
+    ((_, outcome),) = lane.take(wait=True)
+    assert outcome.kind in (("ok",) if case.extracts == "ok" else ("ok", "rejected", "timeout", "memory")), outcome
 
 
 def test_every_case_is_played_and_every_behaviour_is_listed(zoo: Zoo) -> None:
