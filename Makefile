@@ -52,6 +52,7 @@ bench: $(STAMP) ## cost ratios on all the open data
 
 docs: $(STAMP) ## write the generated pages in docs/
 	$(BIN)/python -m pipelines.docs
+	$(BIN)/python -m tests.hostile.page
 
 polling: $(STAMP) ## simulate a day of polling and write its table into docs/polling.md (some minutes)
 	$(BIN)/python -m tests.polling.simulate

@@ -13,11 +13,12 @@ on one asyncio loop in a thread, so hundreds of connections cost little and a sl
 import asyncio
 import email.utils
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Optional, Union
+from typing import Any, Optional, Self, Union
 from urllib.parse import urlsplit
 
 from transforms.address_rules import AllowedHost, parse_allow_host
@@ -80,11 +81,17 @@ def gzipped(reply: Reply) -> Reply:
 class ScriptedServer:
     """See the module's docstring. `log` lists every request in the order of arrival; `most_at_once` by host."""
 
-    def __init__(self, routes: Optional[Mapping[str, Route]] = None, *, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        routes: Optional[Mapping[str, Route]] = None,
+        *,
+        address: str = "127.0.0.1",
+        tls: Optional[ssl.SSLContext] = None,
+    ) -> None:
         self.routes: dict[str, Route] = dict(routes or {})
         self.log: list[Seen] = []
         self.most_at_once: dict[str, int] = {}
-        self.address = address
+        self.address, self._tls = address, tls
         self.port = 0
         self._at_once: dict[str, int] = {}
         self._connections = 0
@@ -93,7 +100,7 @@ class ScriptedServer:
         self._thread = threading.Thread(target=self._serve, name="scripted-server", daemon=True)
         self._stop: Optional[asyncio.Event] = None
 
-    def __enter__(self) -> "ScriptedServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait(10)
         return self
@@ -131,7 +138,7 @@ class ScriptedServer:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(connected, self.address, 0, backlog=512)
+        server = await asyncio.start_server(connected, self.address, 0, backlog=512, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

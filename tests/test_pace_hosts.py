@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.pace_hosts import HostBudget, SiteClocks, origin_of, product_of, read_robots
+from transforms.pace_hosts import (
+    MOST_SILENT,
+    SILENT_SECONDS,
+    HostBudget,
+    SiteClocks,
+    origin_of,
+    product_of,
+    read_robots,
+)
 
 
 class Timers:
@@ -54,12 +62,13 @@ class Site:
         self.started: list[tuple[str, float]] = []
         self.refused: list[tuple[str, float]] = []
 
-    def submit(self, name: str, *, first: bool = False) -> None:
+    def submit(self, name: str, *, first: bool = False, host: str = "") -> None:
         self.budget.submit(
             name.partition("/")[0],
             lambda: self.started.append((name, self.timers.time)),
             lambda seconds: self.refused.append((name, seconds)),
             first=first,
+            host=host,
         )
 
 
@@ -100,6 +109,49 @@ def test_what_continues_goes_first() -> None:
     work.submit("a/hop", first=True)
     timers.run_until(5)
     assert [name for name, _ in work.started] == ["a/1", "a/hop", "a/2"]
+
+
+def test_a_host_that_gives_no_answer_is_left_alone_and_only_that_host() -> None:
+    timers = Timers()
+    work = Site(timers, at_once_per_site=1)
+    for n in range(8):
+        work.submit(f"a/dead{n}", host="dead.a")
+    work.submit("a/live", host="live.a")
+    for _ in range(MOST_SILENT):
+        work.budget.silent("a", "dead.a")
+        work.budget.release("a")
+    assert [name for name, _ in work.started] == [*(f"a/dead{n}" for n in range(MOST_SILENT)), "a/live"]
+    assert work.refused == [(f"a/dead{n}", SILENT_SECONDS) for n in range(MOST_SILENT, 8)]
+    assert [work.budget.is_silent(host) for host in ("dead.a", "live.a", "")] == [True, False, False]
+    timers.run_until(SILENT_SECONDS - 1)
+    work.submit("a/early", host="dead.a")
+    assert work.refused[-1] == ("a/early", 1.0)
+
+
+@pytest.mark.parametrize(("answers", "refused"), [(False, True), (True, False)])
+def test_one_attempt_after_its_time_decides_anew(answers: bool, refused: bool) -> None:
+    timers = Timers()
+    work = Site(timers)
+    for _ in range(MOST_SILENT):
+        work.budget.silent("a", "dead.a")
+    timers.run_until(SILENT_SECONDS)
+    work.submit("a/probe", host="dead.a")
+    assert work.started == [("a/probe", SILENT_SECONDS)]
+    if answers:
+        work.budget.answered("dead.a")
+    else:
+        work.budget.silent("a", "dead.a")
+    work.submit("a/next", host="dead.a")
+    assert bool(work.refused) is refused
+
+
+def test_silences_count_only_in_a_row() -> None:
+    work = Site(Timers())
+    for _ in range(3):
+        for _ in range(MOST_SILENT - 1):
+            work.budget.silent("a", "slow.a")
+        work.budget.answered("slow.a")
+    assert not work.budget.is_silent("slow.a")
 
 
 def test_a_short_hold_is_waited_for_and_a_long_one_refused() -> None:

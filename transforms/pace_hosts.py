@@ -9,6 +9,10 @@ Decisions:
     at most a few requests run at once, and a Retry-After holds the whole site. Work that would wait longer than
     `max_wait_seconds` for that is refused at once and becomes a retry: the wave must end.
 
+    A host that gives no answer several times in a row (silence, a refused or broken connection) is left alone for
+    some minutes, and only it, not its site: else a list of its pages would wait for a clock each, for hours. What is
+    queued for it is refused at once, and one attempt after that time decides anew.
+
     What is known of a site (`SiteClocks`) outlives a budget: one per process, so the first request of a wave keeps
     its distance from the last one of the wave before.
 
@@ -32,6 +36,8 @@ FIRST_HOLD_SECONDS = 60.0  # after a 429 that names no time; doubles (stormcrawl
 LONGEST_HOLD_SECONDS = 86_400.0
 HOLD_FORGOTTEN_SECONDS = 1_800.0
 MOST_SITES_REMEMBERED = 50_000
+MOST_SILENT = 4  # exchanges without an answer, in a row: two clocks of a site that is asked two at a time
+SILENT_SECONDS = 600.0  # mediacloud/story-indexer leaves a host that refuses connections alone for as long
 ROBOTS_MOST_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB
 
 
@@ -45,11 +51,18 @@ class SiteClock:
     holds_in_a_row: int = 0
 
 
+@dataclass
+class _Silence:
+    in_a_row: int = 0
+    until: float = 0.0
+
+
 class SiteClocks:
-    """The clocks of all sites, by site; forgets those that have nothing more to say."""
+    """The clocks of all sites, by site; forgets those that have nothing more to say. Silent hosts are kept beside."""
 
     def __init__(self) -> None:
         self._clocks: dict[str, SiteClock] = {}
+        self._silences: dict[str, _Silence] = {}
 
     def of(self, site: str, now: float) -> SiteClock:
         """Return the clock of `site`, a new one if there is none."""
@@ -60,6 +73,26 @@ class SiteClocks:
                 self._clocks = {s: c for s, c in self._clocks.items() if max(c.next_start_at, c.held_until) > idle}
             clock = self._clocks[site] = SiteClock()
         return clock
+
+    def silent(self, host: str, now: float) -> bool:
+        """Count an exchange with `host` that brought no answer; return whether it is to be left alone from now on."""
+        if len(self._silences) >= MOST_SITES_REMEMBERED:
+            self._silences.clear()
+        silence = self._silences.setdefault(host, _Silence())
+        silence.in_a_row += 1
+        if silence.in_a_row < MOST_SILENT:
+            return False
+        silence.until = now + SILENT_SECONDS
+        return True
+
+    def answered(self, host: str) -> None:
+        """Forget that `host` was silent."""
+        self._silences.pop(host, None)
+
+    def silent_seconds(self, host: str, now: float) -> float:
+        """Return how long `host` is still to be left alone; 0 when it may be asked."""
+        silence = self._silences.get(host)
+        return max(silence.until - now, 0.0) if silence is not None else 0.0
 
 
 class Timer(Protocol):
@@ -72,6 +105,7 @@ class Timer(Protocol):
 class _Job(NamedTuple):
     start: Callable[[], None]
     refuse: Callable[[float], None]
+    host: str
 
 
 @dataclass
@@ -118,22 +152,30 @@ class HostBudget:
         self._paused = False
 
     def submit(
-        self, site: str, start: Callable[[], None], refuse: Callable[[float], None], *, first: bool = False
+        self,
+        site: str,
+        start: Callable[[], None],
+        refuse: Callable[[float], None],
+        *,
+        first: bool = False,
+        host: str = "",
     ) -> None:
         """Call `start` when a request to `site` may begin, now or later; `release` the site when it is over.
 
-        `refuse` is called instead, with the seconds to wait, when the site is held for longer than is waited for.
-        With `first` the work goes before what is queued: it continues what has begun.
+        `refuse` is called instead, with the seconds to wait, when the site is held for longer than is waited for, or
+        its `host` (see `silent`) is left alone. With `first` the work goes before what is queued: it continues what
+        has begun.
         """
         now = self._now()
         lane = self._lanes.get(site)
         clock = lane.clock if lane is not None else self._clocks.of(site, now)
-        if clock.held_until - now > self._max_wait_seconds:
-            refuse(clock.held_until - now)
+        silent = self._clocks.silent_seconds(host, now)
+        if silent or clock.held_until - now > self._max_wait_seconds:
+            refuse(max(silent, clock.held_until - now))
             return
         if lane is None:
             lane = self._lanes[site] = _Lane(clock)
-        job = _Job(start, refuse)
+        job = _Job(start, refuse, host)
         if first:
             lane.queue.appendleft(job)
         else:
@@ -165,6 +207,26 @@ class HostBudget:
         for job in refused:
             job.refuse(clock.held_until - now)
         self._pump(site)
+
+    def silent(self, site: str, host: str) -> None:
+        """Note that `host` of `site` gave no answer; after `MOST_SILENT` in a row it is asked nothing for a while."""
+        now = self._now()
+        if not self._clocks.silent(host, now) or site not in self._lanes:
+            return
+        lane = self._lanes[site]
+        refused = [job for job in lane.queue if job.host == host]
+        lane.queue = deque(job for job in lane.queue if job.host != host)
+        for job in refused:
+            job.refuse(SILENT_SECONDS)
+        self._pump(site)
+
+    def answered(self, host: str) -> None:
+        """Note that `host` gave an answer, of whatever kind."""
+        self._clocks.answered(host)
+
+    def is_silent(self, host: str) -> bool:
+        """Return whether `host` is left alone because it gave no answer."""
+        return self._clocks.silent_seconds(host, self._now()) > 0
 
     def slow_down(self, site: str, spacing_seconds: float) -> None:
         """Space the requests to `site` by at least this (its crawl-delay), up to half a minute."""
