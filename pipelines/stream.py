@@ -21,8 +21,10 @@ from types import FrameType
 from typing import Any, Optional
 
 import apache_beam as beam
+from apache_beam.io.flink.flink_streaming_impulse_source import FlinkStreamingImpulseSource
 from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms.periodicsequence import PeriodicImpulse
+from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from pipelines.attend_worker import START_SECONDS, Attend, set_up_process, silent_seconds
@@ -49,8 +51,11 @@ def build(
     """Build the graph: ticks start and harvest, then as in batch, then one commit a bundle."""
     acquired, ticks = (
         pipeline
-        | "ticks" >> PeriodicImpulse(start_timestamp=started, fire_interval=settings.tick_seconds)
-        | "shards" >> beam.FlatMap(_shards, settings.shards)
+        | "ticks" >> _ticks(settings, started)
+        | "shards"
+        >> beam.FlatMap(_shards, settings.shards, is_dated=settings.runner != "flink").with_output_types(
+            tuple[int, int]
+        )
         | "spread" >> beam.Reshuffle()
         | "acquire"
         >> AcquireOnTicks(
@@ -70,8 +75,18 @@ def build(
     )
 
 
-def _shards(tick: Any, shards: int) -> list[tuple[int, int]]:
-    return [(shard, shards) for shard in range(shards)]
+def _ticks(settings: StreamConfig, started: Timestamp) -> beam.PTransform:
+    if settings.runner != "flink":
+        return PeriodicImpulse(start_timestamp=started, fire_interval=settings.tick_seconds)
+    # PeriodicImpulse leaves 5 kB in Flink's checkpoint with each tick, for ever (measured: 202 kB at the start, 2.5 MB
+    # after 500 ticks). Flink's own source keeps nothing. It gives no times and no watermark: a tick is given its time
+    # when it comes, and nothing in this graph waits for a watermark.
+    return FlinkStreamingImpulseSource().set_interval_ms(round(settings.tick_seconds * 1000))
+
+
+def _shards(tick: Any, shards: int, *, is_dated: bool, at: Any = beam.DoFn.TimestampParam) -> Any:
+    at = at if is_dated else Timestamp.of(time.time())
+    return [TimestampedValue((shard, shards), at) for shard in range(shards)]
 
 
 def _nothing(tick: int) -> CommitItem:
