@@ -115,7 +115,7 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
         _Draft(
             guid=item.id,
             url=_absolute(url, item.url, warnings),
-            title=_plain(_unescape(item.title), unescape=False),
+            title=plain_words(_unescape(item.title), unescape=False),
             summary_html=item.summary_html,
             text_html=item.content_html,
             authors=_unique(item.authors, MOST_AUTHORS),
@@ -131,7 +131,7 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
     return ParsedFeed(
         format="json",
         entries=_identify(drafts, now_seconds, warnings),
-        title=_plain(_unescape(feed.title), unescape=False) or None,
+        title=plain_words(_unescape(feed.title), unescape=False) or None,
         site_url=_absolute(url, feed.home_page_url, []) or None,
         language=_language(feed.language),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -258,7 +258,7 @@ def _texts(entry: Any, atom: bool) -> tuple[str, str]:
     content = max((_as_html(_string(p, "value"), p, atom) for p in parts), key=len, default="")
     if summary == content or any(_string(entry, "summary") == _string(p, "value") for p in parts):
         return "", content  # feedparser repeats a lone content as summary
-    if len(_plain(content)) <= len(_plain(summary)):
+    if len(plain_words(content)) <= len(plain_words(summary)):
         return summary, ""
     return summary, content
 
@@ -282,10 +282,10 @@ def _title(element: Any) -> str:
     literal = (
         bool(detail) and _string(detail, "type") == "text/plain" and not _REFERENCE.search(_string(detail, "value"))
     )
-    return _plain(_string(element, "title"), unescape=not literal)
+    return plain_words(_string(element, "title"), unescape=not literal)
 
 
-def _plain(text: str, *, unescape: bool = True) -> str:
+def plain_words(text: str, *, unescape: bool = True) -> str:
     """The words of `text`, white space folded; with `unescape`, without markup and references."""
     if unescape:
         if "<" in text:
@@ -317,7 +317,7 @@ def _authors(element: Any) -> tuple[str, ...]:
     if len(names) <= 1 and (not any(names) or "@" in written):
         # feedparser cuts addresses of newer top-level domains in two and takes the rest for a name.
         names = [_ADDRESS.sub(" ", written).strip(" ()<>[],;:\"'")]
-    return _unique((_plain(name) for name in names if "@" not in name), MOST_AUTHORS)
+    return _unique((plain_words(name) for name in names if "@" not in name), MOST_AUTHORS)
 
 
 def _unique(values: Iterable[str], most: int) -> tuple[str, ...]:
@@ -414,7 +414,7 @@ def _timestamp(seconds: Optional[float], now_seconds: float, warnings: list[str]
 
 def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str]) -> tuple[FeedEntry, ...]:
     """Give each entry its key and hash; of entries with the same key keep the first."""
-    words = [(_plain(d.summary_html), _plain(d.text_html)) for d in drafts]
+    words = [(plain_words(d.summary_html), plain_words(d.text_html)) for d in drafts]
     first = [d.guid or d.url or digest64(d.title, *w) for d, w in zip(drafts, words, strict=True)]
     # What else names an entry whose key others use as well: the link behind a guid, the title behind a link.
     second = [(d.url or d.title) if d.guid else d.title for d in drafts]
