@@ -30,6 +30,7 @@ ROOMS = {
         "acquire_on_ticks",
         "poll_feeds",
         "harvest_queue",
+        "keep_keys",
         "entry_pages",
         "fetch_pages",
         "pace_hosts",
