@@ -10,12 +10,17 @@ Decisions:
     * An entry is the same entry as long as its guid (else link, else title and text) is the same. A guid that is used
       for several links within one document names none of them alone: all of them get guid and link as key, not only
       the later ones, so that the order of the document does not matter.
-    * `entry_hash` covers what a reader would read (title, link, words of the texts), not markup: counting pixels and
-      advertisements inside of feeds change at each request.
+    * `entry_hash` covers what a reader would read (title, link, words of the texts), not markup: counting pixels,
+      scripts and advertisements inside of feeds change at each request. Neither key nor hash has the parameters of a
+      link that follow readers around, for the same reason; `url` keeps them.
+    * A guid is the same whichever of feedparser's parsers read it, so that a feed that breaks for a day does not come
+      anew. One that changes by itself from poll to poll is the business of `keep_keys`.
+    * A link through an aggregator that says where it leads is replaced by that address.
     * Dates are UTC (see `read_dates`). What lies more than a day ahead is dated now, since the entry has been seen, and
       flagged; what lies at the epoch has no date.
 
-Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared.
+Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared; texts in base64 are
+not decoded; links through aggregators that must be asked where they lead stay as they are.
 """
 
 import html
@@ -392,9 +397,9 @@ def _guid(written: str) -> str:
 
 def _untracked(url: str) -> str:
     """Return an address without the parameters that follow readers around, which may change from poll to poll."""
-    if "?" not in url:
+    bare = normalise_url(url) if "?" in url else ""
+    if not bare:
         return url
-    bare = normalise_url(url)
     if bare.partition("?")[2].count("&") == urlsplit(url).query.count("&") and "?" in bare:
         return url
     fragment = urlsplit(url).fragment
