@@ -273,6 +273,7 @@ def test_an_element_that_feedparser_fails_on_costs_one_entry():
     feed = parse_feed(rss(f"{item('g1', '1', 'One')}{bad}{item('g2', '2', 'Two')}"), url=URL)
     assert [e.key for e in feed.entries] == ["g1", "g2"]
     assert feed.warnings == ("broken_entry", "salvaged")
+    assert feed.title == "T"
     with pytest.raises(RejectedError, match="beyond repair"):
         parse_feed(rss(bad), url=URL)
 
@@ -281,6 +282,14 @@ def test_an_element_that_feedparser_fails_on_costs_one_entry():
 def test_names_of_pythons_codecs_are_no_encodings(label):
     body = f'<?xml version="1.0" encoding="{label}"?>'.encode() + rss("<item><title>Gr\\u00fc\xfc</title></item>")
     assert parse_feed(body, url=URL).entries[0].title == "Gr\\u00fc\xfc"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["image/png", "text/html", "application/json", "text/plain; charset=x-none", "?"]
+)
+def test_a_feed_served_as_something_else_is_a_feed(content_type):
+    feed = parse_feed(rss("<item><title>Größe</title></item>"), url=URL, content_type=content_type)
+    assert [e.title for e in feed.entries] == ["Größe"]
 
 
 # Identity
@@ -346,6 +355,13 @@ def test_parameters_that_follow_readers_are_no_part_of_identity():
     assert (one.key, one.entry_hash) == (two.key, two.entry_hash)
     assert one.key == "https://a.example/1?id=7"
     assert one.url == "https://a.example/1?id=7&utm_source=rss&fbclid=rss"
+
+
+@pytest.mark.parametrize("guid", ["<guid>2</guid>", "<guid>/a/2</guid>", '<guid isPermaLink="true">a b</guid>'])
+def test_a_guid_is_kept_as_written_wherever_the_feed_is_served(guid):
+    item = f"<item>{guid}<title>a</title><link>https://a.example/1</link></item>"
+    (here,), (there,) = (parse_feed(rss(item), url=url).entries for url in (URL, "https://cdn.example/x/f.xml"))
+    assert here.key == there.key == guid.partition(">")[2].partition("<")[0]
 
 
 def test_a_feed_that_breaks_for_a_day_keeps_its_keys():
