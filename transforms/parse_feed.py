@@ -60,7 +60,7 @@ _NOT_ON_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HIDDEN = re.compile(r"<(script|style|template)\b[^<>]*+>", re.IGNORECASE)
 _HIDDEN_ENDS = {n: re.compile(rf"</{n}\b[^<>]*+>?", re.IGNORECASE) for n in ("script", "style", "template")}
 _ESCAPED_AMPERSAND = re.compile(r"&(?:amp;)+")
-_UNPRINTED = re.compile(r"[\x00-\x20\x7f]+")
+_UNPRINTED = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _REDIRECT_BY_QUERY = re.compile(
     r"(?:www\.)?google\.[a-z.]{2,6}/url\Z|(?:www\.)?bing\.com/news/apiclick\.aspx\Z|lm?\.(?:facebook|instagram)\.com/(?:l\.php)?\Z"
 )
@@ -124,8 +124,8 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
             guid=_guid(item.id),
             url=_direct(_absolute(url, item.url, warnings)),
             title=plain_words(_unescape(item.title), unescape=False)[:MOST_TITLE_CHARS].strip(),
-            summary_html=item.summary_html,
-            text_html=item.content_html,
+            summary_html=_NOT_IN_TEXT.sub("", item.summary_html),
+            text_html=_NOT_IN_TEXT.sub("", item.content_html),
             authors=_unique(item.authors, MOST_AUTHORS),
             published=_seconds(item.date_published, warnings),
             updated=_seconds(item.date_modified, warnings),
@@ -175,7 +175,7 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
 def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
     """Return what feedparser reads; where it raises, what it reads of the entries one by one, without the others."""
     try:
-        return _run_feedparser(text, url)
+        return _run_feedparser(text)
     except Exception as error:  # feedparser raises what its callbacks raise for odd elements: any kind
         reason = f"{type(error).__name__}: {error}"
     start = text[: text.find(">") + 1] + ("<channel>" if text.startswith("<rss") else "")
@@ -187,7 +187,7 @@ def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
             break
         at = closing.end()
         try:
-            one = _run_feedparser(start + text[opening.start() : at], url)
+            one = _run_feedparser(start + text[opening.start() : at])
         except Exception:
             warnings.append("broken_entry")
             continue
@@ -197,14 +197,21 @@ def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
             whole.entries.extend(one.entries)
     if whole is None or not whole.entries:
         raise RejectedError(f"The feed is broken beyond repair ({reason})", reason="broken_feed", url=url)
+    first = _START_OF_ENTRY.search(text)
+    if first:
+        try:
+            whole.feed = _run_feedparser(text[: first.start()]).feed
+        except Exception:
+            warnings.append("broken_head")
     warnings.append("salvaged")
     return whole
 
 
-def _run_feedparser(text: str, url: str) -> Any:
+def _run_feedparser(text: str) -> Any:
     return feedparser.parse(
         io.BytesIO(text.encode("utf-8", "replace")),
-        response_headers={"content-type": "application/xml; charset=utf-8", "content-location": url},
+        # Without an address of its own, it resolves links by xml:base alone, and guids by nothing that may change.
+        response_headers={"content-type": "application/xml; charset=utf-8"},
         sanitize_html=False,
         resolve_relative_uris=False,
     )
