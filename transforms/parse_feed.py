@@ -20,7 +20,8 @@ Decisions:
       flagged; what lies at the epoch has no date.
 
 Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared; texts in base64 are
-not decoded; links through aggregators that must be asked where they lead stay as they are.
+not decoded; titles end after `MOST_TITLE_CHARS`; links through aggregators that must be asked where they lead stay as
+they are.
 """
 
 import html
@@ -352,7 +353,9 @@ def _authors(element: Any) -> tuple[str, ...]:
 
 
 def _unique(values: Iterable[str], most: int) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(v for v in (" ".join(value.split())[:200] for value in values) if v))[:most]
+    return tuple(
+        dict.fromkeys(v for v in (" ".join(_NOT_ON_A_LINE.sub(" ", value).split())[:200] for value in values) if v)
+    )[:most]
 
 
 def _string(element: Any, name: str) -> str:
