@@ -102,8 +102,9 @@ def decode_markup(body: bytes, *, content_type: Optional[str]) -> tuple[str, tup
     """Return `body` as text, and slugs of what was wrong with its encoding.
 
     Order: byte order mark; the zero bytes of UTF-16 and UTF-32 without one; what is declared, by the XML declaration
-    or else the content type, unless the bytes are valid UTF-8; a guess where nothing was declared (or UTF-8 was, and it
-    is not); UTF-8 with stray bytes read as windows-1252.
+    or else the content type, unless the bytes are valid UTF-8; a guess where nothing was declared, or UTF-8 or
+    Latin-1, which servers declare by default, and the bytes look like neither; UTF-8 with stray bytes read as
+    windows-1252.
 
     Source: XML 1.0 appendix F; RFC 7303, section 3; the WHATWG encoding standard's labels.
     """
@@ -129,11 +130,11 @@ def decode_markup(body: bytes, *, content_type: Optional[str]) -> tuple[str, tup
     if _is_utf8(body):
         wrong = declared not in {None, "utf-8", "ascii"} and not body.isascii()
         return body.decode("utf-8"), ("encoding_mismatch",) if wrong else ()
-    if declared == "cp1252":
-        return _decode(body, "cp1252")
     guessed = _guess_script(body)
     if guessed:
         return body.decode(guessed, "replace"), ("guessed_encoding",)
+    if declared == "cp1252":
+        return _decode(body, "cp1252")
     return body.decode("utf-8", "newsbeam_windows_1252"), ("undecodable_bytes",)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, Optional
 
 import pytest
 
+from tests.fuzz import judge_feed
 from tests.fuzz.judge_feed import fault_in, shortened
 from tests.fuzz.mutate_feeds import CONTENT_TYPES, mutate
 from transforms.errors import RejectedError
@@ -138,7 +139,9 @@ def test_the_judge_sees_rows_that_cannot_be_stored(feed, fault):
     assert found is None if fault is None else fault in str(found)
 
 
-def test_the_judge_sees_exceptions_endless_loops_and_chance():
+def test_the_judge_sees_exceptions_endless_loops_and_chance(monkeypatch):
+    monkeypatch.setattr(judge_feed, "MOST_SECONDS", 0.3)
+
     def fails(body: bytes, **_: object) -> ParsedFeed:
         raise KeyError("pos")
 
