@@ -613,6 +613,7 @@ FOUND = [
     (b"<rss><channel><item><guid>" + b"x" * 20_000 + b"</guid><title>a</title></item></channel></rss>", None),
     (b'{"items":[{"url":".","content_html":"\\u0000"}]}', None),
     (b'{"items":[{"id":"7","title":"0","tags":["\\u0000"]},""]}', None),
+    (b"<" + b"CHAN" * 200, "text/xml"),
     (b"<item<link>h&#8232;/</link<", ""),
     (b"<rss><channel><item><link>http://a:99999999/?utm_source=1</link></item></channel></rss>", None),
 ]

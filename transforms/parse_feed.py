@@ -37,7 +37,7 @@ import feedparser
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.article_url import normalise_url
-from transforms.errors import RejectedError
+from transforms.errors import RejectedError, one_line
 from transforms.parse_json_feed import parse_json_feed
 from transforms.read_dates import read_date
 from transforms.records import FeedEntry, ParsedFeed, digest64
@@ -157,7 +157,7 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
     if not parsed.entries and not version and not _string(about, "title"):
         if document.root in FEED_ROOTS:
             raise RejectedError("It starts like a feed, but no feed could be read", reason="broken_feed", url=url)
-        raise RejectedError(f"Not a feed: its first element is <{document.root}>", reason="not_a_feed", url=url)
+        raise RejectedError(f"Not a feed: its first element is <{document.root[:40]}>", reason="not_a_feed", url=url)
     atom = version.startswith("atom")
     drafts = [_draft_of(entry, url, atom, warnings) for entry in parsed.entries]
     if atom and (by_all := _authors(about)):  # RFC 4287, 4.2.1: an entry without authors has its feed's
@@ -178,7 +178,7 @@ def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
     try:
         return _run_feedparser(text)
     except Exception as error:  # feedparser raises what its callbacks raise for odd elements: any kind
-        reason = f"{type(error).__name__}: {error}"
+        reason = one_line(f"{type(error).__name__}: {error}", limit=200)
     start = text[: text.find(">") + 1] + ("<channel>" if text.startswith("<rss") else "")
     whole, at = None, 0
     for _ in range(MOST_SALVAGED):
