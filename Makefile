@@ -8,7 +8,7 @@ FLINK_JAR := $(ENGINES)/flink-job-server.jar
 FLINK_LIBS := $(ENGINES)/flink-libs
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock check format test eval test-engines bench-quick bench docs polling demo demo-stream deploy-tools prism flink-jar engines clean
+.PHONY: help install lock check format test fuzz eval test-engines bench-quick bench docs polling demo demo-stream deploy-tools prism flink-jar engines clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: $(STAMP) ## all tests but those of the engines, the evals and the benchmar
 
 test-engines: $(STAMP) ## the streaming worker on Prism and on a Flink cluster (needs `make engines`)
 	$(BIN)/pytest -m "engines and not bench" -s
+
+fuzz: $(STAMP) ## half a million mutated feeds, seeds new each day (FUZZ_FEEDS=n: as many as that)
+	FUZZ_FEEDS=$(or $(FUZZ_FEEDS),500000) $(BIN)/pytest tests/fuzz -s
 
 eval: $(STAMP) ## quality on the open data, against floors that only rise
 	$(BIN)/pytest -m eval -s

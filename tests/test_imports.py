@@ -24,7 +24,7 @@ ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltala
 # A capability that has outgrown one file: its rooms may import one another.
 ROOMS = {
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
-    "parse_feed": {"parse_json_feed", "repair_xml", "parse_sitemap", "discover_feeds"},
+    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds"},
     "acquire": {
         "acquirer",
         "acquire_on_ticks",

@@ -10,35 +10,43 @@ Decisions:
     * An entry is the same entry as long as its guid (else link, else title and text) is the same. A guid that is used
       for several links within one document names none of them alone: all of them get guid and link as key, not only
       the later ones, so that the order of the document does not matter.
-    * `entry_hash` covers what a reader would read (title, link, words of the texts), not markup: counting pixels and
-      advertisements inside of feeds change at each request.
-    * Dates without a zone are UTC. What lies more than a day ahead or at the epoch is no date.
+    * `entry_hash` covers what a reader would read (title, link, words of the texts), not markup: counting pixels,
+      scripts and advertisements inside of feeds change at each request. Neither key nor hash has the parameters of a
+      link that follow readers around, for the same reason; `url` keeps them.
+    * A guid is the same whichever of feedparser's parsers read it, so that a feed that breaks for a day does not come
+      anew.
+    * A link through an aggregator that says where it leads is replaced by that address.
+    * Dates are UTC (see `read_dates`). What lies more than a day ahead is dated now, since the entry has been seen, and
+      flagged; what lies at the epoch has no date.
 
-Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared.
+Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared; texts in base64 are
+not decoded; titles end after `MOST_TITLE_CHARS`; links through aggregators that must be asked where they lead stay as
+they are.
 """
 
-import calendar
 import html
 import io
 import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Optional
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import feedparser
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.errors import RejectedError
+from transforms.article_url import normalise_url
+from transforms.errors import RejectedError, one_line
 from transforms.parse_json_feed import parse_json_feed
+from transforms.read_dates import read_date
 from transforms.records import FeedEntry, ParsedFeed, digest64
 from transforms.repair_xml import FEED_ROOTS, decode_markup, repair_xml
 
 MOST_ENTRIES = 10_000  # the largest feeds of the open sets have some hundreds; sitemaps are another matter
 MOST_URL_CHARS = 4096  # the longest address that browsers and servers agree on is about half of it
+MOST_KEY_CHARS = 2048  # of a guid; what is longer is known by its hash
+MOST_TITLE_CHARS = 1000  # the longest headlines have some 300; what is longer is a text in the wrong place
 MOST_SALVAGED = 500  # entries read one by one after feedparser failed on the whole
 MOST_TAGS = 50
 MOST_AUTHORS = 30
@@ -48,20 +56,21 @@ MOST_TTL_SECONDS = 31 * 86400
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}\Z")
 _MARKUP = re.compile(r"<[/!?]?[A-Za-z][^<>]*+>")
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_UNPRINTED = re.compile(r"[\x00-\x20\x7f]+")
+_NOT_IN_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_NOT_ON_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_HIDDEN = re.compile(r"<(script|style|template)\b[^<>]*+>", re.IGNORECASE)
+_HIDDEN_ENDS = {n: re.compile(rf"</{n}\b[^<>]*+>?", re.IGNORECASE) for n in ("script", "style", "template")}
+_ESCAPED_AMPERSAND = re.compile(r"&(?:amp;)+")
+_UNPRINTED = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_REDIRECT_BY_QUERY = re.compile(
+    r"(?:www\.)?google\.[a-z.]{2,6}/url\Z|(?:www\.)?bing\.com/news/apiclick\.aspx\Z|lm?\.(?:facebook|instagram)\.com/(?:l\.php)?\Z"
+)
+_REDIRECT_BY_PATH = re.compile(r"(?:[a-z]{2}\.)?rd\.yahoo\.com/")
 _END_OF_ENTRY = re.compile(r"</(?:\w{1,20}:)?(?:item|entry)\s*>")
 _ADDRESS = re.compile(r"[^\s()<>@]*+@[^\s()<>@]*+")
 _START_OF_ENTRY = re.compile(r"<(?:\w{1,20}:)?(?:item|entry)[\s>]")
 _TEXT_TYPES = frozenset({"", "text/plain", "text/html", "application/xhtml+xml"})
 _PERIODS = {"hourly": 3600, "daily": 86400, "weekly": 7 * 86400, "monthly": 30 * 86400, "yearly": 365 * 86400}
-_DATE_SHAPES = (  # beyond what feedparser reads; all are read as UTC
-    "%Y/%m/%d %H:%M:%S",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y",
-    "%B %d, %Y",
-    "%d %B %Y",
-)
 
 
 class _Draft(NamedTuple):
@@ -113,11 +122,11 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
     warnings.extend(feed.warnings)
     drafts = [
         _Draft(
-            guid=item.id,
-            url=_absolute(url, item.url, warnings),
-            title=_plain(_unescape(item.title), unescape=False),
-            summary_html=item.summary_html,
-            text_html=item.content_html,
+            guid=_guid(item.id),
+            url=_direct(_absolute(url, item.url, warnings)),
+            title=plain_words(_unescape(item.title), unescape=False)[:MOST_TITLE_CHARS].strip(),
+            summary_html=_NOT_IN_TEXT.sub("", item.summary_html),
+            text_html=_NOT_IN_TEXT.sub("", item.content_html),
             authors=_unique(item.authors, MOST_AUTHORS),
             published=_seconds(item.date_published, warnings),
             updated=_seconds(item.date_modified, warnings),
@@ -131,7 +140,7 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
     return ParsedFeed(
         format="json",
         entries=_identify(drafts, now_seconds, warnings),
-        title=_plain(_unescape(feed.title), unescape=False) or None,
+        title=plain_words(_unescape(feed.title), unescape=False) or None,
         site_url=_absolute(url, feed.home_page_url, []) or None,
         language=_language(feed.language),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -148,7 +157,7 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
     if not parsed.entries and not version and not _string(about, "title"):
         if document.root in FEED_ROOTS:
             raise RejectedError("It starts like a feed, but no feed could be read", reason="broken_feed", url=url)
-        raise RejectedError(f"Not a feed: its first element is <{document.root}>", reason="not_a_feed", url=url)
+        raise RejectedError(f"Not a feed: its first element is <{document.root[:40]}>", reason="not_a_feed", url=url)
     atom = version.startswith("atom")
     drafts = [_draft_of(entry, url, atom, warnings) for entry in parsed.entries]
     if atom and (by_all := _authors(about)):  # RFC 4287, 4.2.1: an entry without authors has its feed's
@@ -156,7 +165,7 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
     return ParsedFeed(
         format="atom" if atom else "rdf" if document.root == "rdf" else "rss",
         entries=_identify(drafts, now_seconds, warnings),
-        title=_title(about) or None,
+        title=_title(about, atom) or None,
         site_url=_absolute(url, _string(about, "link"), []) or None,
         language=_language(_string(about, "language")),
         ttl_seconds=_ttl_seconds(about),
@@ -167,9 +176,9 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
 def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
     """Return what feedparser reads; where it raises, what it reads of the entries one by one, without the others."""
     try:
-        return _run_feedparser(text, url)
+        return _run_feedparser(text)
     except Exception as error:  # feedparser raises what its callbacks raise for odd elements: any kind
-        reason = f"{type(error).__name__}: {error}"
+        reason = one_line(f"{type(error).__name__}: {error}", limit=200)
     start = text[: text.find(">") + 1] + ("<channel>" if text.startswith("<rss") else "")
     whole, at = None, 0
     for _ in range(MOST_SALVAGED):
@@ -179,7 +188,7 @@ def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
             break
         at = closing.end()
         try:
-            one = _run_feedparser(start + text[opening.start() : at], url)
+            one = _run_feedparser(start + text[opening.start() : at])
         except Exception:
             warnings.append("broken_entry")
             continue
@@ -189,14 +198,21 @@ def _read_entries(text: str, url: str, warnings: list[str]) -> Any:
             whole.entries.extend(one.entries)
     if whole is None or not whole.entries:
         raise RejectedError(f"The feed is broken beyond repair ({reason})", reason="broken_feed", url=url)
+    first = _START_OF_ENTRY.search(text)
+    if first:
+        try:
+            whole.feed = _run_feedparser(text[: first.start()]).feed
+        except Exception:
+            warnings.append("broken_head")
     warnings.append("salvaged")
     return whole
 
 
-def _run_feedparser(text: str, url: str) -> Any:
+def _run_feedparser(text: str) -> Any:
     return feedparser.parse(
         io.BytesIO(text.encode("utf-8", "replace")),
-        response_headers={"content-type": "application/xml; charset=utf-8", "content-location": url},
+        # Without an address of its own, it resolves links by xml:base alone, and guids by nothing that may change.
+        response_headers={"content-type": "application/xml; charset=utf-8"},
         sanitize_html=False,
         resolve_relative_uris=False,
     )
@@ -219,17 +235,17 @@ def _first_entries(text: str, warnings: list[str]) -> str:
 
 def _draft_of(entry: Any, base: str, atom: bool, warnings: list[str]) -> _Draft:
     summary, content = _texts(entry, atom)
-    published_at = _date_of(entry, "published", warnings)
+    published_at = _seconds(_string(entry, "published"), warnings)
     if published_at is None:
-        published_at = _date_of(entry, "created", warnings)
-    updated_at = _date_of(entry, "updated", warnings)
+        published_at = _seconds(_string(entry, "created"), warnings)
+    updated_at = _seconds(_string(entry, "updated"), warnings)
     if published_at is None and not atom:
         published_at = updated_at  # dc:date, which feedparser calls updated, is all that RSS 1.0 has
     link = _string(entry, "feedburner_origlink") or _string(entry, "pheedo_origlink") or _link_of(entry)
     return _Draft(
-        guid=_string(entry, "id").strip(),
-        url=_absolute(base, link, warnings),
-        title=_title(entry),
+        guid=_guid(_string(entry, "id")),
+        url=_direct(_absolute(base, link, warnings)),
+        title=_title(entry, atom),
         summary_html=summary,
         text_html=content,
         authors=_authors(entry),
@@ -258,7 +274,7 @@ def _texts(entry: Any, atom: bool) -> tuple[str, str]:
     content = max((_as_html(_string(p, "value"), p, atom) for p in parts), key=len, default="")
     if summary == content or any(_string(entry, "summary") == _string(p, "value") for p in parts):
         return "", content  # feedparser repeats a lone content as summary
-    if len(_plain(content)) <= len(_plain(summary)):
+    if len(plain_words(content)) <= len(plain_words(summary)):
         return summary, ""
     return summary, content
 
@@ -277,21 +293,37 @@ def _paragraphs(text: str) -> str:
     return "".join(f"<p>{html.escape(part.strip(), quote=False)}</p>" for part in parts if part.strip())
 
 
-def _title(element: Any) -> str:
+def _title(element: Any, atom: bool) -> str:
     detail = dict.get(element, "title_detail")
     literal = (
         bool(detail) and _string(detail, "type") == "text/plain" and not _REFERENCE.search(_string(detail, "value"))
     )
-    return _plain(_string(element, "title"), unescape=not literal)
+    title = _string(element, "title")
+    if literal and not atom:  # plain because a script is none of the tags that feedparser takes for HTML
+        title = _without_hidden(title)
+    return plain_words(title, unescape=not literal)[:MOST_TITLE_CHARS].strip()
 
 
-def _plain(text: str, *, unescape: bool = True) -> str:
+def plain_words(text: str, *, unescape: bool = True) -> str:
     """The words of `text`, white space folded; with `unescape`, without markup and references."""
     if unescape:
         if "<" in text:
-            text = _MARKUP.sub(" ", _without_comments(text))
+            text = _MARKUP.sub(" ", _without_hidden(_without_comments(text)))
         text = _unescape(text)
-    return " ".join(text.split())
+    return " ".join(_NOT_ON_A_LINE.sub(" ", text).split())
+
+
+def _without_hidden(text: str) -> str:
+    """Leave out what browsers do not show; a start without end is only a tag, in a title about tags."""
+    kept, at, endless = [], 0, set()
+    while (start := _HIDDEN.search(text, at)) is not None:
+        name = start[1].lower()
+        end = None if name in endless else _HIDDEN_ENDS[name].search(text, start.end())
+        if end is None:
+            endless.add(name)
+        kept.append(text[at : start.start() if end else start.end()])
+        at = end.end() if end else start.end()
+    return "".join((*kept, text[at:]))
 
 
 def _without_comments(text: str) -> str:
@@ -317,17 +349,20 @@ def _authors(element: Any) -> tuple[str, ...]:
     if len(names) <= 1 and (not any(names) or "@" in written):
         # feedparser cuts addresses of newer top-level domains in two and takes the rest for a name.
         names = [_ADDRESS.sub(" ", written).strip(" ()<>[],;:\"'")]
-    return _unique((_plain(name) for name in names if "@" not in name), MOST_AUTHORS)
+    return _unique((plain_words(name) for name in names if "@" not in name), MOST_AUTHORS)
 
 
 def _unique(values: Iterable[str], most: int) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(v for v in (" ".join(value.split())[:200] for value in values) if v))[:most]
+    return tuple(
+        dict.fromkeys(v for v in (" ".join(_NOT_ON_A_LINE.sub(" ", value).split())[:200] for value in values) if v)
+    )[:most]
 
 
 def _string(element: Any, name: str) -> str:
     # dict.get, because feedparser's own answers for `updated` and others with another field, and a warning.
     value = dict.get(element, name) if isinstance(element, dict) else None
-    return value if isinstance(value, str) else ""
+    # Its lenient parser resolves references to what no row can hold.
+    return _NOT_IN_TEXT.sub("", value) if isinstance(value, str) else ""
 
 
 def _absolute(base: str, link: str, warnings: list[str]) -> str:
@@ -347,6 +382,40 @@ def _absolute(base: str, link: str, warnings: list[str]) -> str:
     return joined
 
 
+def _direct(url: str) -> str:
+    """Return the address that an aggregator's link leads to where the link itself says it, else `url`.
+
+    Source: links of Google Alerts, Bing News and Yahoo feeds, and Facebook's, as their feeds carry them.
+    """
+    parts = urlsplit(url)
+    place = f"{parts.hostname}{parts.path}"
+    if _REDIRECT_BY_QUERY.match(place):
+        query = dict(parse_qsl(parts.query, max_num_fields=None))
+        to = query.get("url") or query.get("u") or query.get("q") or ""
+    elif _REDIRECT_BY_PATH.match(place) and "/*" in parts.path:
+        to = url.partition("/*")[2]
+    else:
+        return url
+    return _absolute("", to, []) or url
+
+
+def _guid(written: str) -> str:
+    """Return a guid as one line; its ampersands are escaped or not, depending on which parser read the feed."""
+    guid = " ".join(_NOT_ON_A_LINE.sub(" ", _ESCAPED_AMPERSAND.sub("&", written)).split())
+    return guid if len(guid) <= MOST_KEY_CHARS else digest64(guid)
+
+
+def _untracked(url: str) -> str:
+    """Return an address without the parameters that follow readers around, which may change from poll to poll."""
+    bare = normalise_url(url) if "?" in url else ""
+    if not bare:
+        return url
+    if bare.partition("?")[2].count("&") == urlsplit(url).query.count("&") and "?" in bare:
+        return url
+    fragment = urlsplit(url).fragment
+    return f"{bare}#{fragment}" if fragment else bare
+
+
 def _language(declared: Optional[str]) -> Optional[str]:
     declared = (declared or "").strip()
     return declared.replace("_", "-").lower() if _LANGUAGE.match(declared) else None
@@ -364,40 +433,14 @@ def _ttl_seconds(about: Any) -> Optional[int]:
     return min(max(period // max(times, 1), 60), MOST_TTL_SECONDS)
 
 
-def _date_of(entry: Any, name: str, warnings: list[str]) -> Optional[float]:
-    written = _string(entry, name).strip()
-    if written.isdigit():  # feedparser reads seconds since the epoch as a date of the Middle Ages
-        return _seconds(written, warnings)
-    return _seconds(dict.get(entry, f"{name}_parsed") or written, warnings)
-
-
-def _seconds(date: Any, warnings: list[str]) -> Optional[float]:
-    """Return a date (a UTC time tuple or as written) as seconds since the epoch, None where there is none."""
-    if not date:
+def _seconds(written: str, warnings: list[str]) -> Optional[float]:
+    """Return a date as seconds since the epoch, None where there is none."""
+    if not written.strip():
         return None
-    try:
-        seconds = read_date(" ".join(date.split())) if isinstance(date, str) else float(calendar.timegm(date))
-    except (ValueError, OverflowError, TypeError):
-        seconds = None
+    seconds = read_date(written)
     if seconds is None:
         warnings.append("unreadable_date")
     return seconds
-
-
-def read_date(text: str) -> Optional[float]:
-    """Return a date as ISO 8601, RFC 5322, seconds since the epoch or some other habits write it, in epoch seconds.
-
-    None where it is none of these. What names no zone is read as UTC.
-    """
-    if text.isascii() and text.isdigit() and len(text) in (10, 13):
-        return int(text) / (1000.0 if len(text) == 13 else 1.0)
-    for read in (datetime.fromisoformat, parsedate_to_datetime, *_DATE_SHAPES):
-        try:
-            moment = datetime.strptime(text, read) if isinstance(read, str) else read(text)  # noqa: DTZ007
-        except ValueError:
-            continue
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
 
 
 def _timestamp(seconds: Optional[float], now_seconds: float, warnings: list[str]) -> Optional[Timestamp]:
@@ -405,7 +448,7 @@ def _timestamp(seconds: Optional[float], now_seconds: float, warnings: list[str]
         return None
     if seconds > now_seconds + FUTURE_SECONDS:
         warnings.append("future_date")
-        return None
+        seconds = now_seconds
     if abs(seconds) < 86400.0 or seconds < -2_208_988_800.0:  # the epoch and what lies before 1900 mean "not known"
         warnings.append("implausible_date")
         return None
@@ -414,17 +457,19 @@ def _timestamp(seconds: Optional[float], now_seconds: float, warnings: list[str]
 
 def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str]) -> tuple[FeedEntry, ...]:
     """Give each entry its key and hash; of entries with the same key keep the first."""
-    words = [(_plain(d.summary_html), _plain(d.text_html)) for d in drafts]
-    first = [d.guid or d.url or digest64(d.title, *w) for d, w in zip(drafts, words, strict=True)]
+    words = [(plain_words(d.summary_html), plain_words(d.text_html)) for d in drafts]
+    links = [_untracked(d.url) for d in drafts]
+    guids = [_untracked(d.guid) if d.guid == d.url else d.guid for d in drafts]
+    first = [g or u or digest64(d.title, *w) for g, u, d, w in zip(guids, links, drafts, words, strict=True)]
     # What else names an entry whose key others use as well: the link behind a guid, the title behind a link.
-    second = [(d.url or d.title) if d.guid else d.title for d in drafts]
+    second = [(u or d.title) if d.guid else d.title for u, d in zip(links, drafts, strict=True)]
     shared = {
         key for key, count in Counter(key for key, _ in set(zip(first, second, strict=True))).items() if count > 1
     }
     if shared:
         warnings.append("reused_guid")
     entries: dict[str, FeedEntry] = {}
-    for draft, (summary, text), key, other in zip(drafts, words, first, second, strict=True):
+    for draft, link, (summary, text), key, other in zip(drafts, links, words, first, second, strict=True):
         if not (draft.url or draft.title or summary or text):
             warnings.append("empty_entry")
             continue
@@ -434,7 +479,7 @@ def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str])
             continue
         entries[key] = FeedEntry(
             key=key,
-            entry_hash=digest64(draft.title, draft.url, summary, text),
+            entry_hash=digest64(draft.title, link, summary, text),
             url=draft.url,
             title=draft.title or None,
             summary_html=draft.summary_html or None,

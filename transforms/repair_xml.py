@@ -11,7 +11,7 @@ Decisions:
       strict parser keeps namespaces and is faster than the lenient one.
     * Every step is a linear scan.
 
-Limits: encodings that nobody declares and that are neither Unicode nor windows-1252 are read as windows-1252.
+Limits: what nobody declares is guessed from the bytes, for scripts other than Latin; Latin is windows-1252.
 """
 
 import codecs
@@ -20,6 +20,8 @@ from html.entities import html5
 from typing import Any, NamedTuple, Optional
 from xml.parsers import expat
 
+from charset_normalizer import from_bytes
+
 from transforms.errors import RejectedError
 
 MOST_DEPTH = 200  # real feeds with XHTML inside stay below 60
@@ -27,11 +29,14 @@ MOST_ATTRIBUTES = 256  # of one element; real ones stay below 30
 MOST_NAMESPACES = 256  # of a document; feedparser's search is linear in them, for each element
 MOST_ENTITIES = 300  # HTML's Latin-1 set, which some feeds copy, has 96; all of HTML 4 has 252
 MOST_ENTITY_CHARS = 16  # so that a reference cannot expand to more than about five times its own length
+GUESS_BYTES = 200_000  # of a feed's beginning, to see what kind of script it is in
+SAMPLE_BYTES = 8_000  # of words in that script; guessing takes some milliseconds for each of them
+LEAST_HIGH_BYTES = 10  # fewer tell nothing
 JUNK_SCAN_CHARS = 65536  # how far to look for a feed behind the output of a broken script
 
 _ENCODING = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:\-]{1,40})["']""")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9._:\-]{1,40})""", re.IGNORECASE)
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _NAME = re.compile(r"<((?:[A-Za-z_][\w.\-]*:)?[A-Za-z_][\w.\-]*)")
 _SUBSET_END = re.compile(r"\]\s*>")
 _ENTITY = re.compile(r"""<!ENTITY\s+([A-Za-z_][\w.\-]*)\s+(?:"([^"<%]*)"|'([^'<%]*)')\s*>""")
@@ -54,6 +59,15 @@ _NO_ENCODINGS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-es
     {"raw_unicode_escape", "undefined", "charmap", "mbcs", "oem", "utf-7"}
 )
 _HTML_ROOTS = frozenset({"html", "head", "body"})
+
+
+# What undeclared feeds were found in; of several spellings of one set, the one that holds the others.
+_GUESSED = (
+    "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", "cp932", "cp949", "gb18030", "big5hkscs", "big5",
+    "iso8859_5",
+)  # fmt: skip
+_NO_WORD = re.compile(rb"[\s<>&]+")
+_ASCII = bytes(range(128))
 
 
 class RepairedXml(NamedTuple):
@@ -88,7 +102,9 @@ def decode_markup(body: bytes, *, content_type: Optional[str]) -> tuple[str, tup
     """Return `body` as text, and slugs of what was wrong with its encoding.
 
     Order: byte order mark; the zero bytes of UTF-16 and UTF-32 without one; what is declared, by the XML declaration
-    or else the content type, unless the bytes are valid UTF-8; UTF-8 with stray bytes read as windows-1252.
+    or else the content type, unless the bytes are valid UTF-8; a guess where nothing was declared, or UTF-8 or
+    Latin-1, which servers declare by default, and the bytes look like neither; UTF-8 with stray bytes read as
+    windows-1252.
 
     Source: XML 1.0 appendix F; RFC 7303, section 3; the WHATWG encoding standard's labels.
     """
@@ -114,9 +130,38 @@ def decode_markup(body: bytes, *, content_type: Optional[str]) -> tuple[str, tup
     if _is_utf8(body):
         wrong = declared not in {None, "utf-8", "ascii"} and not body.isascii()
         return body.decode("utf-8"), ("encoding_mismatch",) if wrong else ()
+    guessed = _guess_script(body)
+    if guessed:
+        return body.decode(guessed, "replace"), ("guessed_encoding",)
     if declared == "cp1252":
         return _decode(body, "cp1252")
     return body.decode("utf-8", "newsbeam_windows_1252"), ("undecodable_bytes",)
+
+
+def _guess_script(body: bytes) -> Optional[str]:
+    """Return the encoding of bytes that are not UTF-8 and look like words of a script without Latin letters, or None.
+
+    Letters outside of ASCII are a few of a word in Latin scripts; in the others they make up the words. UTF-8 with a
+    few bad places is no case for guessing: its good places say what it is.
+    """
+    words = [word for word in _NO_WORD.split(body[:GUESS_BYTES]) if not word.isascii()]
+    sample = b" ".join(words)[:SAMPLE_BYTES]
+    high = sample.translate(None, _ASCII)
+    if len(high) < LEAST_HIGH_BYTES or 2 * len(high) < len(sample):
+        return None
+    if sample.decode("utf-8", "replace").count("\ufffd") * 10 < len(high):
+        return None
+    # Kana lie on two rows of their own in EUC-JP, where Korean and Chinese hardly write anything.
+    pairs = high[::2]
+    if (pairs.count(0xA4) + pairs.count(0xA5)) * 4 > len(pairs):
+        try:
+            body.decode("euc_jp")
+        except UnicodeDecodeError:
+            pass
+        else:
+            return "euc_jp"
+    best = from_bytes(sample, cp_isolation=list(_GUESSED)).best()
+    return best.encoding if best is not None and best.encoding in _GUESSED else None
 
 
 def _decode(body: bytes, name: str) -> tuple[str, tuple[str, ...]]:
@@ -270,6 +315,8 @@ def _to_end(text: str, root: str, warnings: list[str]) -> tuple[str, bool]:
     end = text.rfind(f"</{root}")
     if end >= 0:
         close = text.find(">", end)
+        if close < 0 and len(text.rstrip()) == end + len(root) + 2:
+            return f"{text.rstrip()}>", True
         if close >= 0:
             if text[close + 1 :].strip():
                 warnings.append("junk_after_feed")
