@@ -42,6 +42,7 @@ KEPT_SECONDS = 300.0  # a story that several feeds list is fetched once
 ROBOTS_SECONDS = 86_400.0  # RFC 9309, 2.4: no longer than a day
 ROBOTS_RETRY_SECONDS = 600.0
 MOST_ORIGINS = 20_000
+_SILENCE = frozenset({"timeout", "connect_failed", "connection_reset"})
 MOST_RESOLVED = 20_000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -97,7 +98,8 @@ class PoliteClient:
         self._budget.submit(
             site,
             lambda: self._spawn(work(Turn(site))),
-            lambda seconds: refused(_asked_to_wait(url, seconds)),
+            lambda seconds: refused(self._not_now(url, seconds)),
+            host=origin_of(url),
         )
 
     async def fetch(
@@ -125,6 +127,12 @@ class PoliteClient:
 
         try:
             response = await self._client.fetch(url, before_hop=move, **options)
+        except TransientError as error:
+            if error.reason in _SILENCE and error.url and turn.site is not None:
+                self._budget.silent(turn.site, origin_of(error.url))
+            raise
+        else:
+            self._budget.answered(origin_of(response.url))
             self._heed(response)
             return response
         finally:
@@ -166,10 +174,20 @@ class PoliteClient:
 
         def refuse(seconds: float) -> None:
             if not begun.done():
-                begun.set_exception(_asked_to_wait(target, seconds))
+                begun.set_exception(self._not_now(target, seconds))
 
-        self._budget.submit(site, begin, refuse, first=True)
+        self._budget.submit(site, begin, refuse, first=True, host=origin_of(target))
         await begun
+
+    def _not_now(self, url: str, seconds: float) -> TransientError:
+        if not self._budget.is_silent(origin_of(url)):
+            return _asked_to_wait(url, seconds)
+        return TransientError(
+            f"{mask_url(url)}: its host gave no answer several times; it is left alone for {seconds:.0f} seconds",
+            reason="host_silent",
+            url=url,
+            retry_after_seconds=seconds,
+        )
 
     def _heed(self, response: Response) -> None:
         """Hold the site of an answer that asks for it; before the turn is given back, or the next would start."""
@@ -388,7 +406,7 @@ class _OriginFile:
     async def _fetch(self, turn: Turn, origin: str) -> None:
         rules: Optional[Robots]
         try:
-            response = await self._polite.fetch(turn, origin + self._path, max_bytes=self._most_bytes)
+            response = await self._polite.fetch(turn, origin + self._path, max_bytes=self._most_bytes, cut=True)
             rules = self._read(origin, response)
         except TransientError:
             rules = None

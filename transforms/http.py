@@ -30,6 +30,7 @@ is neither header nor body (interim answers, the framing of chunks) is bounded b
 
 import asyncio
 import base64
+import functools
 import re
 import socket
 import ssl
@@ -42,6 +43,7 @@ from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -54,6 +56,7 @@ __all__ = ["AllowedHost", "HttpClient", "Proxy", "Response", "fetch_once", "pars
 MOST_URL_CHARS = 8_192
 MOST_HEADER_BYTES = 32_768  # one field; real security policies pass aiohttp's 8,190
 MOST_HEADERS = 200
+MOST_BESIDE_BYTES = 1024 * 1024  # of headers, chunk sizes and the like beside the body
 DNS_TTL_SECONDS = 60
 KEEP_OPEN_SECONDS = 3.0  # covers the spacing between two pages of a site; longer would hold thousands of files open
 DNS_THREADS = 32  # a resolver blocks for many seconds on a dead name server; 6 (the loop's own pool) would stop all
@@ -198,6 +201,33 @@ def _named(proxy: Proxy) -> str:
     return f"the proxy {proxy.host}:{proxy.port}"
 
 
+class _FloodError(aiohttp.ClientError):
+    """More came than a body may have, counting what is no body as well."""
+
+
+class _CountedHandler(ResponseHandler):
+    """Counts all that a server sends in answer to one request: what lies outside of the body never ends otherwise."""
+
+    most_bytes = 0
+    _left = 0
+
+    def set_response_params(self, **params: Any) -> None:
+        self._left = self.most_bytes
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0 and self.transport is not None:
+            flood = _FloodError()
+            self._parser = None  # or the end of the connection would be told instead
+            if self._payload is not None:
+                self._payload.set_exception(flood)
+            self.set_exception(flood)
+            self.transport.abort()
+            return
+        super().data_received(data)
+
+
 class _CheckedResolver(AbstractResolver):
     def __init__(self, rules: AddressRules) -> None:
         self._rules = rules
@@ -294,6 +324,7 @@ class HttpClient:
         headers: Optional[Mapping[str, str]] = None,
         max_bytes: Optional[int] = None,
         text_only: bool = False,
+        cut: bool = False,
         before_hop: Optional[Callable[[str], Awaitable[None]]] = None,
     ) -> Response:
         """Return the answer of `url`, whatever its status.
@@ -303,6 +334,7 @@ class HttpClient:
             headers: sent along; to another origin only those that cannot be secret.
             max_bytes: cap of the body instead of the client's own.
             text_only: refuse an answer of 2xx that says it is no text (HTML, XML, plain) before reading it.
+            cut: give the beginning of a body that is larger than its cap, unless it is compressed.
             before_hop: awaited with the address of each redirect before it is asked; may raise. Not on the clock.
 
         Raises:
@@ -314,7 +346,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(self._total_timeout_seconds) as deadline:
                 for _ in range(self._max_redirects + 1):
-                    answer = await self._hop(chain, max_bytes or self._max_body_bytes, text_only)
+                    answer = await self._hop(chain, max_bytes or self._max_body_bytes, text_only, cut)
                     if answer is not None:
                         return answer
                     if before_hop is not None:
@@ -353,6 +385,8 @@ class HttpClient:
                 if self._proxy is None
                 else _TunnelConnector(self._proxy, self._check_address, **options)
             )
+            handler = type("_Handler", (_CountedHandler,), {"most_bytes": self._max_body_bytes + MOST_BESIDE_BYTES})
+            connector._factory = functools.partial(handler, loop=connector._loop)
             self._opened = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -385,7 +419,7 @@ class HttpClient:
             own["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
         return _Chain(target.with_user(None), own)
 
-    async def _hop(self, chain: _Chain, most_bytes: int, text_only: bool) -> Optional[Response]:
+    async def _hop(self, chain: _Chain, most_bytes: int, text_only: bool, cut: bool) -> Optional[Response]:
         """Ask once: the answer, or None when it was a redirect, whose target is then in `chain`."""
         url = chain.url
         _HOST_UNDER_WAY.set(url.raw_host or "")
@@ -397,7 +431,7 @@ class HttpClient:
         async with self._session().get(url, headers=headers, cookies=cookies, allow_redirects=False) as answer:
             location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
             if location is None:
-                body = await self._read(answer, str(url), most_bytes, text_only)
+                body = await self._read(answer, str(url), most_bytes, text_only, cut)
                 return Response(
                     url=str(url),
                     status=answer.status,
@@ -424,17 +458,23 @@ class HttpClient:
         chain.redirects.append((status, str(target)))
         chain.url = target
 
-    async def _read(self, answer: aiohttp.ClientResponse, url: str, most_bytes: int, text_only: bool) -> BoundedBody:
-        body = BoundedBody(url, coding_of(answer.headers.getall("Content-Encoding", []), url), most_bytes)
+    async def _read(
+        self, answer: aiohttp.ClientResponse, url: str, most_bytes: int, text_only: bool, cut: bool
+    ) -> BoundedBody:
+        coding = coding_of(answer.headers.getall("Content-Encoding", []), url)
+        body, cut = BoundedBody(url, coding, most_bytes), cut and not coding
         content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         if text_only and 200 <= answer.status < 300 and content_type and not _TEXT_TYPE.fullmatch(content_type):
             raise RejectedError(
                 f"{mask_url(url)}: is {_printable(content_type)[:80]}, not a text", reason="not_text", url=url
             )
-        if answer.content_length is not None and answer.content_length > most_bytes:
+        if not cut and answer.content_length is not None and answer.content_length > most_bytes:
             body.bytes_on_wire = most_bytes
             body.feed(b"+")
         async for chunk in answer.content.iter_any():
+            if cut and body.bytes_on_wire + len(chunk) > most_bytes:
+                body.feed(chunk[: most_bytes - body.bytes_on_wire])
+                break
             body.feed(chunk)
         return body
 
@@ -466,6 +506,8 @@ class HttpClient:
             kind, reason, what = RejectedError, "bad_url", "is not an address that can be asked"
         elif isinstance(error, aiohttp.ClientResponseError):
             kind, reason, what = RejectedError, "bad_response", f"the answer is not HTTP: {error.message}"
+        elif isinstance(error, _FloodError) or isinstance(error.__cause__, _FloodError):
+            kind, reason, what = RejectedError, "too_large", "sends more than a body may have"
         elif isinstance(error, (aiohttp.ClientError, OSError)):
             reason, what = "connection_reset", f"the connection broke off ({error})"
         elif isinstance(error, UnicodeError):

@@ -73,6 +73,18 @@ _TEXT_TYPES = frozenset({"", "text/plain", "text/html", "application/xhtml+xml"}
 _PERIODS = {"hourly": 3600, "daily": 86400, "weekly": 7 * 86400, "monthly": 30 * 86400, "yearly": 365 * 86400}
 
 
+_add_tag = feedparser.mixin._FeedParserMixin._add_tag
+
+
+def _add_tag_within_bounds(self: Any, term: Any, scheme: Any, label: Any) -> None:
+    """What feedparser does, which looks for each tag among all before it, for no more tags than are kept."""
+    if len(self._get_context().setdefault("tags", [])) < MOST_TAGS:
+        _add_tag(self, term, scheme, label)
+
+
+feedparser.mixin._FeedParserMixin._add_tag = _add_tag_within_bounds
+
+
 class _Draft(NamedTuple):
     """An entry as its format names it, before identity: texts are HTML, dates seconds since the epoch."""
 
