@@ -13,7 +13,7 @@ example:
     "ingest": """\
 examples:
   newsbeam ingest                                     feeds and lake of newsbeam.toml
-  newsbeam ingest --lake news --feeds feeds.opml      feeds of a list
+  newsbeam ingest --lake news --feeds feeds.opml      feeds of a list; contact of newsbeam.toml
   newsbeam ingest --lake news https://example.org/feed.xml --contact mailto:you@example.org
 """,
     "stream": """\
