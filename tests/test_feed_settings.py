@@ -14,6 +14,7 @@ from transforms.errors import UsageError
 
 SETTINGS = """\
 lake = "lake"
+contact = "mailto:desk@example.org"
 feed_lists = ["more.txt"]
 
 [[feeds]]
@@ -62,7 +63,7 @@ def test_a_feed_that_is_listed_twice_counts_as_it_is_listed_first(
 
 def test_a_run_without_a_secret_is_refused_and_names_the_feed(folder: Path) -> None:
     (folder / "a.token").unlink()
-    with pytest.raises(UsageError, match=r"newsbeam\.toml line 4: https://a\.example/feed: secret file .*a\.token"):
+    with pytest.raises(UsageError, match=r"newsbeam\.toml line 5: https://a\.example/feed: secret file .*a\.token"):
         read_config(flags(folder), version="1", needs_feeds=True)
     assert len(read_feeds(flags(folder))) == 3  # a list can be looked at without
 

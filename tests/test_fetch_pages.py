@@ -266,7 +266,8 @@ RESERVED = '[{"location": "/news/", "tdm-reservation": 1}]'
         (Reply(404), ""),
         (Reply(500), ""),
         (Reply(reset=True), ""),
-        (Reply(body=RESERVED + " " * 300_000), ""),
+        (Reply(body=RESERVED + " " * 300_000), "reserved"),  # its beginning says so
+        (Reply(body=RESERVED[:-1] + " " * 300_000 + "]"), ""),
     ],
 )
 def test_a_sites_file_is_asked_for_once_and_what_it_does_not_say_is_free(

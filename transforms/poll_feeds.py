@@ -53,6 +53,7 @@ GONE_SECONDS = 30 * 86_400.0
 MOST_VALIDATOR_CHARS = 1_024
 MISTRUSTED = ""
 
+_NOT_THE_FEEDS_FAULT = ("host_asked_to_wait", "host_silent", "secret_missing")
 _NOT_SENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NO_CACHE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\b", re.IGNORECASE)
@@ -199,7 +200,7 @@ def decide(
         "moved_to": mask_url(moved_to) if moved_to is not None else None,
     }
     if error is not None:
-        failures = state.failures_in_a_row + (error.reason != "host_asked_to_wait")
+        failures = state.failures_in_a_row + (error.reason not in _NOT_THE_FEEDS_FAULT)
         after, wait = _after_failure(error, failures, jitter)
         return Poll(
             **common,
