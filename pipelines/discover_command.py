@@ -14,14 +14,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.discover_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.errors import RejectedError, TransientError, UsageError, mask_url, one_line
-from transforms.fetch_pages import PoliteClient, Turn
+from transforms.fetch_pages import PoliteClient
 from transforms.http import AllowedHost, HttpClient, Proxy, Response, parse_allow_host
 from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, origin_of, read_robots
 
@@ -32,10 +32,8 @@ ACCEPT = "text/html,application/xhtml+xml,application/rss+xml,application/atom+x
 _WORTH_A_WORD = ("link", "anchor")  # attempts on what the site itself names; guesses that failed say nothing
 
 
-def add_flags(parser: argparse.ArgumentParser, options: Any = None) -> None:
+def add_flags(parser: argparse.ArgumentParser, options: Any) -> None:
     """Add the flags of `newsbeam feeds discover`."""
-    if options is None:
-        from pipelines import options
     parser.add_argument("url", metavar="URL", help="a site's home page, any of its pages, or what may be a feed")
     parser.add_argument("--format", choices=("text", "json", "toml"), default="text", help="what to print (text)")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
@@ -181,7 +179,7 @@ class PoliteFetch:
     def __init__(self, client: HttpClient, *, user_agent: str, spacing_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self._user_agent = user_agent
-        self._budget = HostBudget(
+        budget = HostBudget(
             at_once=1,
             at_once_per_site=1,
             spacing_seconds=spacing_seconds,
@@ -189,8 +187,7 @@ class PoliteFetch:
             now=loop.time,
             call_later=loop.call_later,
         )
-        self._polite = PoliteClient(client, self._budget, spawn=self._spawn, now=lambda: Timestamp.of(time.time()))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._polite = PoliteClient(client, budget, now=lambda: Timestamp.of(time.time()))
         self._answers: dict[str, Response] = {}
         self._rules: dict[str, Optional[Robots]] = {}
 
@@ -238,22 +235,6 @@ class PoliteFetch:
         return rules
 
     async def _send(self, url: str, **options: Any) -> Response:
-        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        async def work(turn: Turn) -> None:
-            try:
-                answer = await self._polite.fetch(turn, url, **options)
-            except Exception as error:  # whoever waits must hear of a defect too
-                answered.set_exception(error)
-            else:
-                answered.set_result(answer)
-
         if sys.stderr.isatty():
             print(f"asking {mask_url(url)}", file=sys.stderr, flush=True)
-        self._polite.when_due(url, work, answered.set_exception)
-        return await answered
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return await self._polite.get(url, **options)

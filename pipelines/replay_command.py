@@ -268,11 +268,7 @@ class _FetchAgain(beam.DoFn):
         acquirer = Acquirer(self._acquire, memory=open_lake(self._lake_uri), parse=parse_or_suggest, hosts=_HOSTS)
         try:
             acquirer.start_pages(pages)
-            while True:
-                items = acquirer.harvest()
-                yield from map(tagged, items)
-                if not items and acquirer.idle:
-                    return
+            yield from map(tagged, acquirer.harvest_all())
         finally:
             acquirer.close()
 

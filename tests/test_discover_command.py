@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from pipelines import options
 from pipelines.discover_command import add_flags, run
 from pipelines.feed_list import feeds_from_plain
 from tests.servers import Reply, Route, ScriptedServer
@@ -37,7 +38,7 @@ def discover(capsys: pytest.CaptureFixture[str]) -> Discover:
     def do(routes: Mapping[str, Route], *flags: str, path: str = "/") -> tuple[int, str, str, ScriptedServer]:
         with ScriptedServer(routes) as server:
             parser = argparse.ArgumentParser()
-            add_flags(parser)
+            add_flags(parser, options)
             fixed = [
                 "--allow-host",
                 "127.0.0.1",
@@ -143,7 +144,7 @@ def test_an_address_that_cannot_be_had(discover: Discover):
 
 def test_an_address_inside_the_network_is_refused():
     parser = argparse.ArgumentParser()
-    add_flags(parser)
+    add_flags(parser, options)
     with pytest.raises(RejectedError) as refused:
         run(parser.parse_args(["http://127.0.0.1:9/"]))
     assert refused.value.reason == "forbidden_address"
@@ -152,6 +153,6 @@ def test_an_address_inside_the_network_is_refused():
 @pytest.mark.parametrize("written", ["ftp://paper.example/", "https://", "javascript:alert(1)//", "http://["])
 def test_what_is_no_address_is_bad_usage(written: str):
     parser = argparse.ArgumentParser()
-    add_flags(parser)
+    add_flags(parser, options)
     with pytest.raises(UsageError):
         run(parser.parse_args([written]))

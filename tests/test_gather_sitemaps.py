@@ -4,7 +4,7 @@ from tests.servers import Reply, ScriptedServer
 from tests.test_acquire import HOST, Memory
 from transforms.acquire import AcquireConfig, Acquirer
 from transforms.harvest_queue import Item
-from transforms.parse_sitemap import parse_source
+from transforms.parse_sitemap import parse_sitemap
 from transforms.records import FeedSpec, Poll, feed_id_of
 
 
@@ -28,7 +28,7 @@ def test_an_index_is_one_feed_and_robots_txt_governs_what_it_names() -> None:
         )
         memory = Memory()
         config = AcquireConfig(user_agent="newsbeam/1", allow_hosts=(server.allow(HOST),), spacing_seconds=0)
-        acquirer = Acquirer(config, memory=memory, parse=parse_source)
+        acquirer = Acquirer(config, memory=memory, parse=parse_sitemap)
         polls: list[Poll] = []
         for _ in range(2):
             acquirer.start([FeedSpec(feed_id_of(at[0]), at[0])])

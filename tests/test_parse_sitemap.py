@@ -15,7 +15,6 @@ from transforms.gather_sitemaps import choose_nested, gather_nested
 from transforms.parse_sitemap import (
     is_sitemap,
     parse_sitemap,
-    parse_source,
 )
 from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64
 
@@ -264,10 +263,10 @@ def test_gzipped_it_lists_the_same(case: Case):
 def test_a_source_is_what_it_is(case: Case):
     if case.reason:
         with pytest.raises(RejectedError) as refused:
-            parse_source(case.body, url=case.url, content_type=case.content_type, now=NOW)
+            parse_sitemap(case.body, url=case.url, content_type=case.content_type, now=NOW)
         assert refused.value.reason == case.reason
     else:
-        feed = parse_source(case.body, url=case.url, content_type=case.content_type, now=NOW)
+        feed = parse_sitemap(case.body, url=case.url, content_type=case.content_type, now=NOW)
         assert (feed.format, [e.url for e in feed.entries]) == (case.format, [e.url for e in case.entries])
 
 
@@ -293,7 +292,7 @@ def test_news_have_a_name_a_language_and_keywords():
 def test_a_feed_where_a_sitemap_was_expected(body: bytes, format: str):
     parsed = read(body)
     assert (parsed.format, [e.url for e in parsed.entries], parsed.title) == (format, [A], "T")
-    assert parse_source(body, url=URL, now=NOW).format == format
+    assert parse_sitemap(body, url=URL, now=NOW).format == format
 
 
 def test_a_feed_that_quotes_a_sitemap_is_a_feed():

@@ -32,11 +32,9 @@ import hashlib
 import json
 import math
 import random
-import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,6 +50,7 @@ from aiohttp import web
 from tests.compare_lake import Truth
 from tests.news_texts import Writer
 from tests.poison_work import POISONS, poison_mark
+from tests.server_process import ServerProcess
 from transforms.article_url import article_id_of, article_url
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -654,7 +653,7 @@ def _render_page(article: _Article, version: _Version, url: str, started: float)
 # ---- in a process of its own --------------------------------------------------------------------------------------
 
 
-class TrickleProcess:
+class TrickleProcess(ServerProcess):
     """A `Trickle` in a process of its own; it ends with this object, and with this process, however that ends.
 
     Args:
@@ -666,51 +665,27 @@ class TrickleProcess:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._command = [sys.executable, "-m", "tests.trickle", "--until-eof", "--settings", json.dumps(settings)]
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        super().__init__("tests.trickle", "--until-eof", "--settings", json.dumps(settings))
         self.started_at: Optional[float] = None
 
-    def __enter__(self) -> "TrickleProcess":
-        self._process = process = subprocess.Popen(
-            self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            self.__exit__()
-            raise RuntimeError(f"the trickle ended with status {process.returncode} before it listened")
-        told = json.loads(line)
-        self.pid = process.pid
+    def listens(self, said: str) -> None:
+        """Take note of the feeds and where they are."""
+        told = json.loads(said)
         self.feeds: Sequence[str] = told["feeds"]
         self.hosts: Sequence[str] = told["hosts"]
         self.allow_hosts: Sequence[str] = told["allow_hosts"]
         self.port, self.seconds = int(told["port"]), float(told["seconds"])
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
 
     def start(self) -> float:
         """As `Trickle.start`."""
-        started = float(json.loads(self._ask("start")))
+        started = float(self.ask("start"))
         self.started_at = started
         return started
 
     @property
     def requests(self) -> Sequence[Request]:
         """As `Trickle.requests`."""
-        return [Request(**request) for request in json.loads(self._ask("requests"))]
+        return [Request(**request) for request in self.ask("requests")]
 
     @property
     def appeared_at(self) -> Mapping[str, Sequence[float]]:
@@ -731,11 +706,7 @@ class TrickleProcess:
 
     def expected(self) -> Truth:
         """As `Trickle.expected`."""
-        return Truth.from_json(self._ask("truth"))
-
-    def _ask(self, what: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/{what}", timeout=10) as answer:
-            return str(answer.read().decode())
+        return Truth(**self.ask("truth"))
 
 
 def _wait(condition: Callable[[], bool], deadline_seconds: float, complaint: str) -> None:

@@ -89,12 +89,7 @@ class _AcquireWave(beam.DoFn):
         acquirer = self._acquirer
         assert acquirer is not None
         acquirer.start(wave.feeds)
-        while True:
-            items = acquirer.harvest()
-            for item in items:
-                yield self._counted(item)
-            if not items and acquirer.idle:
-                return
+        yield from map(self._counted, acquirer.harvest_all())
 
     def teardown(self) -> None:
         if self._acquirer is not None:

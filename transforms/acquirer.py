@@ -28,7 +28,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol
 
@@ -288,6 +288,14 @@ class Acquirer:
         if made_room:
             self._loop.call_soon_threadsafe(self._guarded, self._resume)
         return items
+
+    def harvest_all(self) -> Iterator[Item]:
+        """Yield finished items until the acquirer is idle; raises as `harvest` does."""
+        while True:
+            items = self.harvest()
+            yield from items
+            if not items and self.idle:
+                return
 
     @property
     def idle(self) -> bool:

@@ -217,3 +217,8 @@ def _tells_articles_apart(path: str) -> bool:
     """A section is a word or two; an article's path has a number or a headline somewhere."""
     last = path.rpartition("/")[2]
     return any(c.isdigit() for c in path) or last.count("-") + last.count("_") + last.count("+") >= 2 or len(last) > 40
+
+
+def address_key(url: str) -> str:
+    """Return what two spellings of one address share: no scheme, fragment, case or slash at the end."""
+    return url.partition("#")[0].partition("://")[2].lower().rstrip("/")

@@ -31,7 +31,7 @@ from transforms.detect_language import detect_language
 from transforms.errors import IngestError, RejectedError, mask_url
 from transforms.http import Response
 from transforms.parse_feed import MOST_URL_CHARS
-from transforms.parse_sitemap import parse_sitemap, parse_source
+from transforms.parse_sitemap import parse_sitemap
 from transforms.records import FeedEntry, ParsedFeed
 from transforms.repair_xml import decode_markup
 
@@ -203,9 +203,9 @@ def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -
 def parse_or_suggest(
     body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
 ) -> ParsedFeed:
-    """Return the feed or sitemap in `body`, as `parse_source`; the error of a page says which feed the page names."""
+    """Return the feed or sitemap in `body`, as `parse_sitemap`; the error of a page says which feed the page names."""
     try:
-        return parse_source(body, url=url, content_type=content_type, now=now)
+        return parse_sitemap(body, url=url, content_type=content_type, now=now)
     except RejectedError as error:
         if error.reason != "html_page":
             raise

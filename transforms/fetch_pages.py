@@ -77,11 +77,13 @@ class PoliteClient:
     Args:
         client: sends.
         budget: gives the turns.
-        spawn: runs a coroutine as a task of the loop.
         now: the time of day, for a Retry-After that is a date.
+        spawn: runs a coroutine as a task of the loop; `when_due` needs it.
     """
 
-    def __init__(self, client: HttpClient, budget: HostBudget, *, spawn: Spawn, now: Callable[[], Timestamp]) -> None:
+    def __init__(
+        self, client: HttpClient, budget: HostBudget, *, now: Callable[[], Timestamp], spawn: Optional[Spawn] = None
+    ) -> None:
         self._client, self._budget, self._spawn, self.now = client, budget, spawn, now
 
     def when_due(
@@ -91,13 +93,14 @@ class PoliteClient:
 
         `refused` is called instead with bad_url (no http address) or host_asked_to_wait.
         """
-        site = site_of(url)
+        spawn, site = self._spawn, site_of(url)
+        assert spawn is not None
         if not site:
             refused(RejectedError(f"{mask_url(url)}: is not an http address", reason="bad_url", url=url))
             return
         self._budget.submit(
             site,
-            lambda: self._spawn(work(Turn(site))),
+            lambda: spawn(work(Turn(site))),
             lambda seconds: refused(self._not_now(url, seconds)),
             host=origin_of(url),
         )

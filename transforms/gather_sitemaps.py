@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from transforms.article_url import address_key
 from transforms.errors import IngestError
-from transforms.records import FeedEntry, NestedSitemap, ParsedFeed
+from transforms.records import NestedSitemap, ParsedFeed, newest_first
 
 MOST_GATHERED = 50_000
 MOST_NESTED = 5  # requests that one poll of an index leads to: the newest lists hold the newest pages
@@ -90,7 +91,7 @@ async def gather_nested(
         since: the last poll, see `choose_nested`.
         most: requests.
     """
-    asked = {_same(url)}
+    asked = {address_key(url)}
     entries = {entry.key: entry for entry in first.entries}
     warnings, error, has_read = list(first.warnings), None, False
     waiting, left = list(choose_nested(first.nested, now=now, since=since, most=most)), most
@@ -98,10 +99,10 @@ async def gather_nested(
         warnings.append("sitemaps_left_out")
     while waiting and left > 0:
         one = waiting.pop(0)
-        if _same(one.url) in asked:
+        if address_key(one.url) in asked:
             warnings.append("cyclic_sitemap")
             continue
-        asked.add(_same(one.url))
+        asked.add(address_key(one.url))
         left -= 1
         try:
             parsed = await read(one.url)
@@ -116,18 +117,8 @@ async def gather_nested(
         waiting = [*choose_nested(parsed.nested, now=now, since=since, most=left), *waiting]
     if error is not None and not has_read and not entries:
         raise error
-    newest = sorted(entries.values(), key=_newest_first)
+    newest = sorted(entries.values(), key=newest_first)
     return replace(first, entries=tuple(newest[:MOST_GATHERED]), nested=(), warnings=tuple(dict.fromkeys(warnings)))
-
-
-def _newest_first(entry: FeedEntry) -> float:
-    at = entry.published_at or entry.updated_at
-    return -at.micros / 1e6 if at is not None else 0.0
-
-
-def _same(url: str) -> str:
-    """What two spellings of one address share."""
-    return url.partition("#")[0].partition("://")[2].lower().rstrip("/")
 
 
 def _name_of(url: str) -> str:

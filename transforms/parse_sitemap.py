@@ -34,10 +34,10 @@ from xml.parsers import expat
 
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.article_url import site_of
+from transforms.article_url import address_key, site_of
 from transforms.bounded_body import BoundedBody
 from transforms.parse_feed import FUTURE_SECONDS, MOST_TAGS, MOST_URL_CHARS, parse_feed, read_date
-from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64
+from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64, newest_first
 from transforms.repair_xml import JUNK_SCAN_CHARS, RepairedXml, decode_markup, repair_xml
 
 MOST_URLS = 50_000  # what the protocol allows in one document
@@ -81,13 +81,6 @@ class _Listed(NamedTuple):
     keywords: str = ""
     name: str = ""
     language: str = ""
-
-
-class _Entry(NamedTuple):
-    """An entry with what it is sorted by."""
-
-    at: float
-    entry: FeedEntry
 
 
 def is_sitemap(body: bytes, *, content_type: Optional[str] = None) -> bool:
@@ -137,18 +130,6 @@ def parse_sitemap(
     if len(listed) > MOST_URLS:
         warnings.append("too_many_entries")
     return _assembled(root, listed[:MOST_URLS], url, now_seconds, warnings)
-
-
-def parse_source(
-    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
-) -> ParsedFeed:
-    """Return the feed or sitemap in `body`: `parse_feed` for whatever a site may serve as a list of its news.
-
-    The signature and the errors are those of `parse_feed`. An index has no entries; what it names is not read here.
-    """
-    if is_sitemap(body, content_type=content_type):
-        return parse_sitemap(body, url=url, content_type=content_type, now=now)
-    return parse_feed(body, url=url, content_type=content_type, now=now)
 
 
 def _is_gzip(body: bytes) -> bool:
@@ -283,7 +264,7 @@ def _field_pattern(name: str) -> re.Pattern[str]:
 
 def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> ParsedFeed:
     site = site_of(url)
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, FeedEntry] = {}
     nested: dict[str, NestedSitemap] = {}
     for one in listed:
         address = _address(url, one.loc)
@@ -292,7 +273,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
             continue
         is_foreign = bool(site) and not _is_on(address, site)
         if one.is_sitemap:
-            if _same(address) == _same(url):
+            if address_key(address) == address_key(url):
                 warnings.append("self_reference")
             elif is_foreign:
                 warnings.append("foreign_sitemap")
@@ -309,7 +290,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
     languages = Counter(one.language.strip() for one in listed if one.language)
     return ParsedFeed(
         format="sitemap_index" if root == "sitemapindex" else "sitemap",
-        entries=tuple(e.entry for e in sorted(entries.values(), key=lambda e: e.at)),
+        entries=tuple(sorted(entries.values(), key=newest_first)),
         nested=tuple(nested.values()),
         title=next((name for name, _ in names.most_common(1)), None) or None,
         language=_language(languages.most_common(1)[0][0]) if languages else None,
@@ -317,7 +298,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
     )
 
 
-def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entry:
+def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> FeedEntry:
     published = _timestamp(one.published, now, warnings)
     updated = _timestamp(one.lastmod, now, warnings)
     title = _words(one.title) if one.title else ""
@@ -326,7 +307,7 @@ def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entr
         changed = updated.micros / 1e6
         if changed > published.micros / 1e6 and changed < now - SETTLED_SECONDS:
             parts.append(str(updated.micros))
-    entry = FeedEntry(
+    return FeedEntry(
         key=address,
         entry_hash=digest64(*parts),
         url=address,
@@ -336,17 +317,11 @@ def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> _Entr
         language=_language(one.language.strip()),
         tags=_keywords(one.keywords) if one.keywords else (),
     )
-    return _Entry(_newest_first(entry), entry)
 
 
 def _keywords(written: str) -> tuple[str, ...]:
     words = (_words(word)[:MOST_TAG_CHARS] for word in written.split(","))
     return tuple(dict.fromkeys(word for word in words if word))[:MOST_TAGS]
-
-
-def _newest_first(entry: FeedEntry) -> float:
-    at = entry.published_at or entry.updated_at
-    return -at.micros / 1e6 if at is not None else 0.0
 
 
 def _address(base: str, loc: str) -> str:
@@ -370,11 +345,6 @@ def _is_on(address: str, site: str) -> bool:
     # The registrable domain costs ten times as much as this, for what nearly every address of a sitemap is.
     host = address.partition("://")[2].partition("/")[0]
     return host == site or host.endswith("." + site) or site_of(address) == site
-
-
-def _same(url: str) -> str:
-    """What two spellings of one address share."""
-    return url.partition("#")[0].partition("://")[2].lower().rstrip("/")
 
 
 def _words(text: str) -> str:

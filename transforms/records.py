@@ -135,6 +135,12 @@ class FeedEntry(Row):
     tags: Sequence[str] = ()
 
 
+def newest_first(entry: FeedEntry) -> float:
+    """Return what entries are sorted by to have the newest first, and those without a date at the end."""
+    at = entry.published_at or entry.updated_at
+    return -at.micros / 1e6 if at is not None else 0.0
+
+
 @row
 @dataclass(frozen=True)
 class NestedSitemap(Row):

@@ -12,12 +12,11 @@ share `failing` of the feeds answers 500, 404 or not at all. The process ends wi
 import asyncio
 import json
 import random
-import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from tests.server_process import ServerProcess
 from tests.servers import Reply, ScriptedServer, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +149,7 @@ def _rss(title: str, items: list[str]) -> bytes:
     return f"{head}{title}</title>{''.join(items)}</channel></rss>".encode()
 
 
-class FeedHosts:
+class FeedHosts(ServerProcess):
     """See the module's docstring.
 
     Args:
@@ -164,34 +163,11 @@ class FeedHosts:
 
     def __init__(self, *, latency: tuple[float, float], failing: float = 0.0, growing: bool = False) -> None:
         settings = {"latency": latency, "failing": failing, "growing": growing}
-        self._command = [sys.executable, "-m", "tests.bench.feed_hosts", json.dumps(settings)]
-        self._process: Optional[subprocess.Popen[bytes]] = None
-        self.port = 0
+        super().__init__("tests.bench.feed_hosts", json.dumps(settings))
 
-    def __enter__(self) -> "FeedHosts":
-        self._process = subprocess.Popen(
-            self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self.__exit__()
-            raise RuntimeError(f"the hosts ended with status {self._process.returncode} before they listened")
-        self.port = int(line)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+    def listens(self, said: str) -> None:
+        """Take note of the port."""
+        self.port = int(said)
 
     def url(self, host: str, path: str) -> str:
         """Return the address of `path` at a host of any name."""
@@ -199,15 +175,11 @@ class FeedHosts:
 
     def log(self) -> list[Exchange]:
         """Return all exchanges so far, in the order in which they ended."""
-        return [Exchange(*held) for held in self._ask("log")]
+        return [Exchange(*held) for held in self.ask("log")]
 
     def lag_seconds(self) -> float:
         """Return how late the server has been at most."""
-        return float(self._ask("lag"))
-
-    def _ask(self, what: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/{what}", timeout=30) as answer:
-            return json.load(answer)
+        return float(self.ask("lag"))
 
 
 def main() -> None:

@@ -35,9 +35,6 @@ MOST_REQUEST_HEADER_CHARS = 8 * 1024  # what servers commonly take
 LATE_NAME = "to-itself-elsewhere.test"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# What the code cannot do yet; the case says what is expected, this says what happens instead.
-NOT_YET: dict[str, str] = {}
-
 
 class Zoo(NamedTuple):
     plain: HostileServer
@@ -141,17 +138,7 @@ def strings(value: Any, *, but: Sequence[str] = ()) -> Iterator[str]:
             )
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            id=case.name,
-            marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[case.name])] if case.name in NOT_YET else [],
-        )
-        for case in ALL_CASES
-    ],
-)
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
 def test_case(case: Case, zoo: Zoo, connected: list[Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     done = run(zoo, case)
@@ -212,7 +199,6 @@ def test_a_page_that_was_taken_is_read_within_its_limits(
 def test_every_case_is_played_and_every_behaviour_is_listed(zoo: Zoo) -> None:
     assert zoo.played == {case.name for case in ALL_CASES}
     assert len(ALL_CASES) == len({case.name for case in ALL_CASES}) >= 60
-    assert set(NOT_YET) <= zoo.played
 
 
 def test_the_page_in_docs_is_what_the_cases_say() -> None:
