@@ -81,6 +81,18 @@ def test_starts_at_a_site_are_spaced_and_other_sites_do_not_wait() -> None:
     assert work.started == [("a/1", 0), ("b/1", 0), ("a/2", 2), ("a/3", 4)]
 
 
+def test_the_distance_to_the_next_counts_from_when_a_request_goes_out() -> None:
+    timers = Timers()
+    work = Site(timers, spacing_seconds=2.0)
+    for name in ("a/1", "a/2", "a/3"):
+        work.submit(name)
+    timers.run_until(1.5)  # the loop was late, or a secret had to be read
+    work.budget.begin("a")
+    work.budget.begin(None)
+    timers.run_until(10)
+    assert work.started == [("a/1", 0), ("a/2", 3.5), ("a/3", 5.5)]
+
+
 def test_a_site_has_few_at_once() -> None:
     timers = Timers()
     work = Site(timers, at_once_per_site=2)

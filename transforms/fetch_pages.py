@@ -127,8 +127,10 @@ class PoliteClient:
             if check_hop is not None:
                 await check_hop(target)
             await self.enter(turn, target)
+            self._budget.begin(turn.site)
 
         try:
+            self._budget.begin(turn.site)
             response = await self._client.fetch(url, before_hop=move, **options)
         except TransientError as error:
             if error.reason in _SILENCE and error.url and turn.site is not None:

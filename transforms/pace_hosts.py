@@ -182,6 +182,14 @@ class HostBudget:
             lane.queue.append(job)
         self._pump(site)
 
+    def begin(self, site: Optional[str]) -> None:
+        """Note that a request with a turn at `site` goes out now: the next keeps its distance from here.
+
+        Between `start` and this lie whatever the loop was late and what the request needed first. None is no turn.
+        """
+        if site is not None:
+            self._space(self._lanes[site].clock)
+
     def release(self, site: str) -> None:
         """Give the place of a finished request back."""
         self._lanes[site].active -= 1
@@ -271,12 +279,15 @@ class HostBudget:
             job = lane.queue.popleft()
             lane.active += 1
             self._free -= 1
-            lane.clock.next_start_at = now + max(self._spacing_seconds, lane.clock.spacing_seconds)
+            self._space(lane.clock)
             job.start()
         if not lane.queue and not lane.active:
             if lane.timer is not None:
                 lane.timer.cancel()
             self._lanes.pop(site, None)
+
+    def _space(self, clock: SiteClock) -> None:
+        clock.next_start_at = self._now() + max(self._spacing_seconds, clock.spacing_seconds)
 
     def _wake(self, site: str) -> None:
         lane = self._lanes.get(site)

@@ -26,6 +26,9 @@ LEAST_OF_BATCH = 0.8
 PAGE_BYTES = 250_000  # the median of the open pages
 MOST_MEMORY_GROWTH = 1.15
 TICKS, ITEMS_OF_TICKS = 500, 5_000
+# Of a worker's feeds: what a poll costs goes by what it lists. Feeds list some tens of entries, and are never polled
+# more often than each minute by default; at 0.3 articles a second and feed these hold five minutes, asked at every second tick.
+LISTED, BETWEEN_POLLS = 100, "9s"
 
 
 @pytest.fixture
@@ -150,10 +153,18 @@ def test_ten_minutes_near_the_limit_with_flat_memory(tmp_path: Path, sample: boo
     rate, over = LEAST_OF_BATCH * batch, 600.0
     items = round(rate * over)
     with TrickleProcess(
-        items=items, seconds=over, sites=20, feeds=120, seed="ten minutes", listed=400, **pages
+        items=items, seconds=over, sites=20, feeds=120, seed="ten minutes", listed=LISTED, **pages
     ) as trickle:
         (port,) = free_ports(1)
-        job = StreamJob(trickle, folder(tmp_path, "stream"), tick="5s", flags=["--status-address", f"127.0.0.1:{port}"])
+        flags = [
+            "--status-address",
+            f"127.0.0.1:{port}",
+            "--min-interval",
+            BETWEEN_POLLS,
+            "--max-interval",
+            BETWEEN_POLLS,
+        ]
+        job = StreamJob(trickle, folder(tmp_path, "stream"), tick="5s", flags=flags)
         try:
             process = job.start()
             job.wait_running()
