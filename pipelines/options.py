@@ -74,6 +74,9 @@ contact = "mailto:you@example.org"
 # by the page or its header), tdm-file (the same in /.well-known/tdmrep.json; one more request a host and day), noindex,
 # noarchive, noai (robots directives; a third of news pages say noarchive, which speaks of copies that are shown).
 # honour_reservations = ["tdm-reservation"]
+# A page that cannot be had is replaced by what text its feed has, also where robots.txt forbids the page. Not so one
+# that is rejected for such a word: it speaks of the text, wherever that stands. This takes the feed's text all the same:
+# feed_text_for_reserved = true
 
 # One table a feed. Only `url` is needed.
 [[feeds]]
@@ -100,6 +103,7 @@ _KNOWN = {
         "max_body_bytes",
         "proxy",
         "honour_reservations",
+        "feed_text_for_reserved",
     },
 }
 
@@ -366,6 +370,7 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         ("requests_per_domain", "max_requests_per_site", None),
         ("timeout_seconds", "total_timeout_seconds", "timeout_seconds"),
         ("max_body_bytes", "max_body_bytes", None),
+        ("feed_text_for_reserved", "feed_text_for_reserved", None),
     ):
         given = getattr(args, flag, None) if flag else None
         value = given if given is not None else http.get(name)
@@ -475,6 +480,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("http", "allow_hosts", list),
         ("http", "proxy", str),
         ("http", "honour_reservations", list),
+        ("http", "feed_text_for_reserved", bool),
         ("http", "spacing_seconds", (int, float)),
         ("http", "timeout_seconds", (int, float)),
         ("http", "requests_per_domain", int),
