@@ -40,7 +40,7 @@ ROOMS = {
         "pace_hosts",
     },
     "strip_cruft": {"cruft_rules", "cruft_engine"},
-    "commit": {"commit_on_bundles"},
+    "commit": {"commit_on_bundles", "make_rows", "check_books"},
 }
 # Who may open a connection: what checks addresses, and what speaks to the operator's own engine. (status_server only
 # takes words from http.client, and listens.)

@@ -24,7 +24,8 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from tests.conftest import NOON
 from transforms import commit as commit_module
 from transforms import lake as lake_module
-from transforms.commit import Batch, check_books, commit
+from transforms.check_books import check_books
+from transforms.commit import Batch, commit
 from transforms.errors import LakeError
 from transforms.fingerprint import fingerprint
 from transforms.lake import DataFile, Lake, arrow_dataset, open_lake
