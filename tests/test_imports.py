@@ -19,11 +19,12 @@ FOUNDATION = {
     "row_memory",
     "telemetry",
 }
-OUTSIDE = {"http", "open_tunnel", "resolve_names", "address_rules", "bounded_body", "lake"}
+OUTSIDE = {"http", "open_tunnel", "resolve_names", "address_rules", "bounded_body", "lake", "lake_table"}
 ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltalake": "lake", "aiohttp": "http"}
 # A capability that has outgrown one file: its rooms may import one another.
 ROOMS = {
     "http": {"open_tunnel", "resolve_names"},
+    "lake": {"lake_table"},
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
     "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds"},
     "acquire": {
