@@ -19,9 +19,9 @@ from typing import Any, Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.discover_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.errors import UsageError, mask_url, one_line
 from transforms.fetch_pages import PoliteClient, RobotsFile
+from transforms.find_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.http import AllowedHost, HttpClient, Proxy, Response, parse_allow_host
 from transforms.pace_hosts import HostBudget, origin_of
 

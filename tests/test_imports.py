@@ -26,7 +26,7 @@ ROOMS = {
     "http": {"open_tunnel", "resolve_names"},
     "lake": {"lake_table"},
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
-    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds"},
+    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
     "acquire": {
         "acquirer",
         "acquire_on_ticks",
