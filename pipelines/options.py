@@ -75,7 +75,7 @@ contact = "mailto:you@example.org"
 # noarchive, noai (robots directives; a third of news pages say noarchive, which speaks of copies that are shown).
 # honour_reservations = ["tdm-reservation"]
 # A page that cannot be had is replaced by what text its feed has, also where robots.txt forbids the page. Not so one
-# that is rejected for such a word: it speaks of the text, wherever that stands. This takes the feed's text all the same:
+# that is rejected for such a word: it speaks of the text, wherever that stands. To take the feed's text all the same:
 # feed_text_for_reserved = true
 
 # One table a feed. Only `url` is needed.
@@ -329,7 +329,9 @@ class FeedList:
             except UsageError as error:
                 _log.error("the feed list is not taken over: %s", error)
             else:
-                _log.warning("the feed list has changed: %d feeds, before %d", len(config.feeds), len(self.config.feeds))
+                _log.warning(
+                    "the feed list has changed: %d feeds, before %d", len(config.feeds), len(self.config.feeds)
+                )
                 self.config = config
         return self.config.feeds
 

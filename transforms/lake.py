@@ -1,5 +1,6 @@
-"""The lake: Delta tables on a local folder, and the process's memory of what they hold. Only user of deltalake, with
-lake_table.py.
+"""The lake: Delta tables on a local folder, and the process's memory of what they hold.
+
+It and lake_table.py are the only users of deltalake.
 
 Decisions:
     The table log gives atomic commits and a fence. Delta refuses a writer whose view is stale only when both writers

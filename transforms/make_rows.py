@@ -3,7 +3,7 @@
 Decisions:
     A row holds the columns of its table and no others, so what a record has beside them goes no further than here.
 
-    Addresses are masked here at the latest: an article's by the names of its parameters alone, so that they stay usable.
+    Addresses are masked here at the latest: an article's by the names of its parameters only, so that it stays usable.
 """
 
 import functools
