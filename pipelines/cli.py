@@ -158,14 +158,13 @@ def _stream(args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # until it runs there is nothing to drain
     from pipelines.ingest import new_run_id
-    from pipelines.options import FeedList, read_config, read_stream_config
+    from pipelines.options import FeedList, read_stream_config
 
     settings = read_stream_config(args)
     feeds = FeedList(args, version=version())
-    config = read_config(args, version=version())
     from pipelines.stream import stream
 
-    stream(config, settings, feeds, run_id=new_run_id(), say=_say)
+    stream(feeds.config, settings, feeds, run_id=new_run_id(), say=_say)
     atexit.register(_leave_drained)
     return 0
 

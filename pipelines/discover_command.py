@@ -14,16 +14,16 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.discover_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
-from transforms.errors import RejectedError, TransientError, UsageError, mask_url, one_line
-from transforms.fetch_pages import PoliteClient
+from transforms.errors import UsageError, mask_url, one_line
+from transforms.fetch_pages import PoliteClient, RobotsFile
+from transforms.find_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.http import AllowedHost, HttpClient, Proxy, Response, parse_allow_host
-from transforms.pace_hosts import ROBOTS_MOST_BYTES, HostBudget, Robots, origin_of, read_robots
+from transforms.pace_hosts import HostBudget, origin_of
 
 SPACING_SECONDS = 1.0
 TIMEOUT_SECONDS = 30.0
@@ -160,11 +160,20 @@ async def _find(
     most_requests: int,
     proxy: Optional[Proxy],
 ) -> Finding:
-    async with HttpClient(
+    async with _TellingClient(
         user_agent=user_agent, allow_hosts=allow_hosts, proxy=proxy, total_timeout_seconds=timeout_seconds
     ) as client:
         polite = PoliteFetch(client, user_agent=user_agent, spacing_seconds=spacing_seconds)
         return await find_feeds(url, polite.fetch, now=Timestamp.of(time.time()), most_requests=most_requests)
+
+
+class _TellingClient(HttpClient):
+    """Says on a terminal what it asks for."""
+
+    async def fetch(self, url: str, **options: Any) -> Response:
+        if sys.stderr.isatty():
+            print(f"asking {mask_url(url)}", file=sys.stderr, flush=True)
+        return await super().fetch(url, **options)
 
 
 class PoliteFetch:
@@ -178,7 +187,6 @@ class PoliteFetch:
 
     def __init__(self, client: HttpClient, *, user_agent: str, spacing_seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self._user_agent = user_agent
         budget = HostBudget(
             at_once=1,
             at_once_per_site=1,
@@ -187,54 +195,27 @@ class PoliteFetch:
             now=loop.time,
             call_later=loop.call_later,
         )
-        self._polite = PoliteClient(client, budget, now=lambda: Timestamp.of(time.time()))
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them by weak references only
+        self._polite = PoliteClient(client, budget, now=lambda: Timestamp.of(time.time()), spawn=self._spawn)
         self._answers: dict[str, Response] = {}
-        self._rules: dict[str, Optional[Robots]] = {}
+        self._robots = RobotsFile(self._polite, user_agent, {}, loop.time, self._answers.__setitem__)
 
     async def fetch(self, url: str) -> Response:
         """Return the answer of `url`, whatever its status; robots.txt is asked for once.
 
         Raises:
-            IngestError: as `HttpClient.fetch`; robots_disallowed, robots_unreachable, host_asked_to_wait, bad_url.
+            IngestError: as `HttpClient.fetch` and `RobotsFile.check`.
         """
-        await self._check(url)
         origin = origin_of(url)
-        if url == f"{origin}/robots.txt" and origin in self._answers:
-            return self._answers[origin]
-        return await self._send(url, check_hop=self._check, headers={"Accept": ACCEPT})
+        if url != f"{origin}/robots.txt":
+            await self._robots.check(url)
+        else:
+            await self._robots.rules_for(url)
+            if origin in self._answers:
+                return self._answers[origin]
+        return await self._polite.get(url, check_hop=self._robots.check, headers={"Accept": ACCEPT})
 
-    async def _check(self, url: str) -> None:
-        origin = origin_of(url)
-        if origin not in self._rules:
-            self._rules[origin] = await self._ask_rules(origin)
-        rules = self._rules[origin]
-        if url == f"{origin}/robots.txt":
-            return
-        if rules is None:
-            raise TransientError(
-                f"{origin}/robots.txt cannot be had for now; try again later", reason="robots_unreachable", url=origin
-            )
-        if not rules.allows(url):
-            raise RejectedError(f"{mask_url(url)}: robots.txt forbids it", reason="robots_disallowed", url=url)
-
-    async def _ask_rules(self, origin: str) -> Optional[Robots]:
-        try:
-            answer = await self._send(f"{origin}/robots.txt", max_bytes=ROBOTS_MOST_BYTES)
-        except TransientError as error:
-            if error.reason in ("dns_failed", "connect_failed", "host_asked_to_wait"):
-                raise  # says more of the site than that its robots.txt is missing
-            return None
-        except RejectedError as error:
-            if error.reason == "forbidden_address":
-                raise
-            return Robots(None, "")  # nothing that could be read: as good as none (RFC 9309, 2.3.1.3)
-        self._answers[origin] = answer
-        rules = read_robots(answer.status, answer.body, user_agent=self._user_agent)
-        if rules is not None and rules.crawl_delay_seconds:
-            self._polite.slow_down(origin, rules.crawl_delay_seconds)
-        return rules
-
-    async def _send(self, url: str, **options: Any) -> Response:
-        if sys.stderr.isatty():
-            print(f"asking {mask_url(url)}", file=sys.stderr, flush=True)
-        return await self._polite.get(url, **options)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -68,11 +68,12 @@ def _check_flags(parser: argparse.ArgumentParser, options: Any) -> None:
 
 def _check(args: argparse.Namespace) -> int:
     from pipelines.cli import version
-    from pipelines.options import read_config, read_feeds
+    from pipelines.options import read_config, read_feeds, read_settings
 
-    lake = open_lake(read_config(args, version=version()).lake, create=False)
+    data = read_settings(args)
+    lake = open_lake(read_config(args, version=version(), data=data).lake, create=False)
     now = Timestamp.of(time.time())
-    found = worst_first(read_health(lake, read_feeds(args) or feeds_of_lake(lake), now))
+    found = worst_first(read_health(lake, read_feeds(args, data) or feeds_of_lake(lake), now))
     if args.format == "json":
         print(json.dumps([as_json(feed) for feed in found], ensure_ascii=False, indent=2))
     else:

@@ -21,7 +21,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.options import Config
 from transforms.acquire import Acquire
-from transforms.commit import CommitToLake, check_books, waiting_polls
+from transforms.check_books import check_books
+from transforms.commit import CommitToLake, waiting_polls
 from transforms.discover_feeds import parse_or_suggest
 from transforms.errors import LakeError
 from transforms.extract_text import ExtractText

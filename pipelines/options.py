@@ -74,6 +74,9 @@ contact = "mailto:you@example.org"
 # by the page or its header), tdm-file (the same in /.well-known/tdmrep.json; one more request a host and day), noindex,
 # noarchive, noai (robots directives; a third of news pages say noarchive, which speaks of copies that are shown).
 # honour_reservations = ["tdm-reservation"]
+# A page that cannot be had is replaced by what text its feed has, also where robots.txt forbids the page. Not so one
+# that is rejected for such a word: it speaks of the text, wherever that stands. To take the feed's text all the same:
+# feed_text_for_reserved = true
 
 # One table a feed. Only `url` is needed.
 [[feeds]]
@@ -100,6 +103,7 @@ _KNOWN = {
         "max_body_bytes",
         "proxy",
         "honour_reservations",
+        "feed_text_for_reserved",
     },
 }
 
@@ -302,14 +306,18 @@ class FeedList:
 
     A list that cannot be read, or has a mistake in it, is said once, and the feeds stay as they were; so do they where
     the files are not (a worker on another machine).
+
+    Attributes:
+        config: the settings they were listed with.
     """
 
     def __init__(self, args: argparse.Namespace, *, version: str) -> None:
+        data = read_settings(args)
         # The contact stands in a file that a worker elsewhere may not have.
-        self._args = argparse.Namespace(**{**vars(args), "contact": _contact(args, _settings(args)[1])})
+        self._args = argparse.Namespace(**{**vars(args), "contact": _contact(args, data)})
         self._version = version
-        self._feeds = read_config(args, version=version, needs_feeds=True).feeds
-        self._seen = self._times()
+        self.config = read_config(args, version=version, needs_feeds=True, data=data)
+        self._seen = self._times(data)
 
     def __call__(self) -> Sequence[FeedSpec]:
         """Return the feeds."""
@@ -317,19 +325,22 @@ class FeedList:
         if times != self._seen and any(times.values()):
             self._seen = times
             try:
-                feeds = read_config(self._args, version=self._version, needs_feeds=True).feeds
+                config = read_config(self._args, version=self._version, needs_feeds=True)
             except UsageError as error:
                 _log.error("the feed list is not taken over: %s", error)
             else:
-                _log.warning("the feed list has changed: %d feeds, before %d", len(feeds), len(self._feeds))
-                self._feeds = feeds
-        return self._feeds
+                _log.warning(
+                    "the feed list has changed: %d feeds, before %d", len(config.feeds), len(self.config.feeds)
+                )
+                self.config = config
+        return self.config.feeds
 
-    def _times(self) -> Mapping[str, Optional[tuple[int, int]]]:
-        paths = [Path(getattr(self._args, "config", None) or CONFIG_NAME), *map(Path, self._args.feeds or ())]
+    def _times(self, data: Optional[Mapping[str, Any]] = None) -> Mapping[str, Optional[tuple[int, int]]]:
+        path = _path(self._args)
+        paths = [path, *map(Path, self._args.feeds or ())]
         with contextlib.suppress(UsageError):
-            if paths[0].exists():
-                paths += [paths[0].parent / str(name) for name in _read_toml(paths[0]).get("feed_lists", [])]
+            data = read_settings(self._args) if data is None else data
+            paths += [path.parent / str(name) for name in data.get("feed_lists", [])]
         times: dict[str, Optional[tuple[int, int]]] = {}
         for path in paths:
             try:
@@ -340,14 +351,15 @@ class FeedList:
         return times
 
 
-def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = False) -> Config:
-    """Return the settings that the file and the flags in `args` make.
+def read_config(
+    args: argparse.Namespace, *, version: str, needs_feeds: bool = False, data: Optional[Mapping[str, Any]] = None
+) -> Config:
+    """Return the settings that the file and the flags in `args` make; `data` is the file where it has been read.
 
     Raises:
         UsageError: a file cannot be read, a key is unknown or has a wrong type, or no feed is given where needed.
     """
-    path, data = _settings(args)
-    folder = path.parent
+    data = read_settings(args) if data is None else data
     http = data.get("http", {})
     allow = [*http.get("allow_hosts", []), *getattr(args, "allow_host", [])]
     contact = _contact(args, data)
@@ -366,6 +378,7 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         ("requests_per_domain", "max_requests_per_site", None),
         ("timeout_seconds", "total_timeout_seconds", "timeout_seconds"),
         ("max_body_bytes", "max_body_bytes", None),
+        ("feed_text_for_reserved", "feed_text_for_reserved", None),
     ):
         given = getattr(args, flag, None) if flag else None
         value = given if given is not None else http.get(name)
@@ -376,7 +389,7 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         changes["proxy"] = proxy
     if "honour_reservations" in http:
         changes["honour_reservations"] = known_signals(http["honour_reservations"])
-    lake = getattr(args, "lake", None) or (str(folder / data["lake"]) if "lake" in data else "lake")
+    lake = getattr(args, "lake", None) or (str(_path(args).parent / data["lake"]) if "lake" in data else "lake")
     config = Config(
         lake=lake,
         acquire=replace(acquire, **changes),
@@ -391,17 +404,25 @@ def read_config(args: argparse.Namespace, *, version: str, needs_feeds: bool = F
         feeds = read_feeds(args, data, needs_secrets=True)
         if not feeds:
             raise UsageError(
-                f"no feeds: give addresses or --feeds FILE, or list them in {path} (`newsbeam init` writes one)"
+                f"no feeds: give addresses or --feeds FILE, or list them in {_path(args)} (`newsbeam init` writes one)"
             )
         config = replace(config, feeds=tuple(feed for feed in feeds if not feed.is_paused))
     check_contact(contact, urls=[feed.url for feed in config.feeds], allow_hosts=acquire.allow_hosts)
     return config
 
 
-def _settings(args: argparse.Namespace) -> tuple[Path, Mapping[str, Any]]:
-    named = getattr(args, "config", None)
-    path = Path(named or CONFIG_NAME)
-    return path, _read_toml(path) if named or path.exists() else {}
+def _path(args: argparse.Namespace) -> Path:
+    return Path(getattr(args, "config", None) or CONFIG_NAME)
+
+
+def read_settings(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Return what the settings file holds, checked; nothing where there is none and none is named.
+
+    Raises:
+        UsageError: it cannot be read, a key is unknown or has a wrong type.
+    """
+    path = _path(args)
+    return _read_toml(path) if getattr(args, "config", None) or path.exists() else {}
 
 
 def _contact(args: argparse.Namespace, data: Mapping[str, Any]) -> Optional[str]:
@@ -423,14 +444,13 @@ def read_feeds(
     Raises:
         UsageError: a list cannot be read or is wrong. No feed at all is no error here.
     """
-    path = Path(getattr(args, "config", None) or CONFIG_NAME)
+    path = _path(args)
     feeds: list[FeedSpec] = []
     for name in getattr(args, "feeds", None) or []:
         feeds.extend(read_feed_list(Path(name), needs_secrets=needs_secrets))
     feeds.extend(feeds_from_urls(getattr(args, "urls", None) or []))
     if not feeds:
-        if data is None:
-            _, data = _settings(args)
+        data = read_settings(args) if data is None else data
         tables = data.get("feeds", [])
         if tables:
             text = path.read_text("utf-8")
@@ -475,6 +495,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("http", "allow_hosts", list),
         ("http", "proxy", str),
         ("http", "honour_reservations", list),
+        ("http", "feed_text_for_reserved", bool),
         ("http", "spacing_seconds", (int, float)),
         ("http", "timeout_seconds", (int, float)),
         ("http", "requests_per_domain", int),

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Protocol, Union
 
-from transforms.commit import check_books
+from transforms.check_books import check_books
 from transforms.lake import Lake
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, TableSchema
 

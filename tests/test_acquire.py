@@ -18,8 +18,9 @@ from apache_beam.utils.timestamp import Timestamp
 from tests.servers import Reply, Route, ScriptedServer, with_validators
 from transforms import harvest_queue
 from transforms.acquire import Acquire, AcquireConfig, Acquirer, Item
-from transforms.entry_pages import feed_text, has_full_text, page_of, plain_text
-from transforms.errors import LakeError, RejectedError
+from transforms.dead_letters import page_to_replay
+from transforms.entry_pages import feed_text, feed_text_stands_in, has_full_text, page_of, plain_text
+from transforms.errors import LakeError, RejectedError, TransientError
 from transforms.fetch_pages import HostMemory
 from transforms.records import (
     Failure,
@@ -227,6 +228,32 @@ def test_the_most_that_a_feed_has(summary: Optional[str], text: Optional[str], k
     assert feed_text(FeedEntry("k", "h", "", summary_html=summary, text_html=text)) == kept
 
 
+@pytest.mark.parametrize(
+    ("error", "attempt", "stands_in", "stands_in_for_reserved"),
+    [
+        (RejectedError("gone", reason="http_404"), 1, True, True),
+        (RejectedError("a wall", reason="consent_wall"), 1, True, True),
+        (RejectedError("robots.txt is about fetching", reason="robots_disallowed"), 1, True, True),
+        (RejectedError("the publisher's will about the text", reason="reserved"), 1, False, True),
+        (RejectedError("likewise, tried again", reason="reserved"), 6, False, True),
+        (TransientError("may pass", reason="http_503"), 1, False, False),
+        (TransientError("may pass", reason="robots_unreachable"), 5, False, False),
+        (TransientError("will not pass", reason="http_503"), 6, True, True),
+        (ZeroDivisionError("a defect is never covered up"), 6, False, False),
+    ],
+)
+def test_when_the_feeds_text_stands_in_for_the_page(
+    error: Exception, attempt: int, stands_in: bool, stands_in_for_reserved: bool
+) -> None:
+    page = page_of(
+        FeedEntry("k", "h", "https://news.example/k", summary_html=STORY[:300]),
+        entry_id="e", spec=spec("https://news.example/feed"), seen_at=Timestamp(0), attempt=attempt,
+    )  # fmt: skip
+    assert feed_text_stands_in(page, error, for_reserved=False) is stands_in
+    assert feed_text_stands_in(page, error, for_reserved=True) is stands_in_for_reserved
+    assert not feed_text_stands_in(replace(page, text=None), error, for_reserved=True)
+
+
 def test_a_page_carries_what_the_feed_says() -> None:
     page = page_of(
         FeedEntry(
@@ -353,6 +380,45 @@ def test_the_feeds_text_stands_in_when_the_page_will_not_be_had(
     assert item.attempt == attempt  # type: ignore[union-attr]
     if isinstance(item, Page):
         assert (item.origin, item.text, item.html) == ("feed", STORY[:300], None)
+
+
+@pytest.mark.parametrize(
+    ("honour", "said", "taken"),
+    [
+        (("tdm-reservation",), {"tdm-reservation": "1"}, "reserved"),
+        (("tdm-file",), {}, "reserved"),
+        (("noarchive",), {"X-Robots-Tag": "noarchive"}, "reserved"),
+        (("noindex",), {"X-Robots-Tag": "noindex"}, "reserved"),
+        ((), {"tdm-reservation": "1", "X-Robots-Tag": "noindex, noarchive"}, "page"),
+    ],
+)
+def test_a_reservation_holds_for_the_feeds_copy_unless_the_setting_says_otherwise(
+    server: ScriptedServer, opened: Open, honour: tuple[str, ...], said: Mapping[str, str], taken: str
+) -> None:
+    url = server.url("/story", host=HOST)
+    server.routes["/feed"] = Reply(body=listing(entry("k", url, summary_html=STORY[:300])))
+    server.routes["/story"] = Reply(body=f"<p>{STORY}", headers=said)
+    server.routes["/.well-known/tdmrep.json"] = Reply(body='[{"location": "/", "tdm-reservation": 1}]')
+    feed = spec(server.url("/feed", host=HOST))
+    item, _ = drain(opened(honour_reservations=honour), [feed])
+    if isinstance(item, Failure):
+        assert (item.reason, item.stage, item.permanent) == (taken, "fetch", True)
+        letter = {name: getattr(item, name) for name in ("entry_id", "entry_hash", "feed_id", "replay")}
+        again = page_to_replay(letter, attempt=2, now=Timestamp(0))
+        assert (again.url, again.title, again.summary) == (url, "About k", STORY[:300].strip())
+    else:
+        assert (item.origin, taken) == ("page", "page")  # type: ignore[union-attr]
+    item, _ = drain(opened(honour_reservations=honour, feed_text_for_reserved=True), [feed])
+    assert isinstance(item, Page)
+    assert item.origin == ("page" if taken == "page" else "feed")
+
+
+def test_a_page_that_robots_txt_forbids_is_what_its_feed_syndicates(server: ScriptedServer, opened: Open) -> None:
+    server.routes["/robots.txt"] = Reply(body="User-agent: *\nDisallow: /story")
+    server.routes["/feed"] = Reply(body=listing(entry("k", server.url("/story", host=HOST), summary_html=STORY[:300])))
+    item, _ = drain(opened(), [spec(server.url("/feed", host=HOST))])
+    assert (item.origin, item.text) == ("feed", STORY[:300])  # type: ignore[union-attr]
+    assert "/story" not in server.paths()
 
 
 def test_an_entry_without_a_link_is_its_text_or_nothing(server: ScriptedServer, opened: Open) -> None:

@@ -13,7 +13,7 @@ from warcio.warcwriter import WARCWriter
 from pipelines import backfill as backfill_module
 from pipelines.backfill import backfill
 from pipelines.options import Config
-from transforms.commit import check_books
+from transforms.check_books import check_books
 from transforms.errors import UsageError
 from transforms.lake import Lake, open_lake
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS

@@ -18,7 +18,8 @@ from transforms import commit as commit_module
 from transforms import lake as lake_module
 from transforms.article_url import article_id_of
 from transforms.assign_copies import assign_copies
-from transforms.commit import Batch, CommitResult, CommitToLake, check_books, commit, is_complete, waiting_polls
+from transforms.check_books import check_books
+from transforms.commit import Batch, CommitResult, CommitToLake, commit, is_complete, waiting_polls
 from transforms.fingerprint import fingerprint
 from transforms.lake import Lake, OutrunError
 from transforms.records import CommitItem, Draft, Poll

@@ -14,7 +14,8 @@ from apache_beam.utils.timestamp import Timestamp
 
 from tests.conftest import NOON
 from transforms import commit_on_bundles, telemetry
-from transforms.commit import check_books, waiting_polls
+from transforms.check_books import check_books
+from transforms.commit import waiting_polls
 from transforms.commit_on_bundles import CommitOnBundles, CommitService
 from transforms.lake import Lake
 from transforms.records import CommitItem, Draft, Poll

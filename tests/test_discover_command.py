@@ -1,9 +1,12 @@
 """`newsbeam feeds discover` against a server on loopback: what it asks, what it prints, how it ends."""
 
 import argparse
+import contextlib
 import json
+import socket
 import tomllib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -135,6 +138,21 @@ def test_a_site_whose_robots_txt_fails_is_left_alone(discover: Discover):
     with pytest.raises(TransientError) as failed:
         discover({**SITE, "/robots.txt": Reply(status=503)})
     assert failed.value.reason == "robots_unreachable"
+    assert failed.value.message.endswith("/robots.txt cannot be had for now; try again later")
+
+
+@pytest.mark.parametrize(("host", "reason"), [("nowhere.test", "dns_failed"), ("127.0.0.1", "connect_failed")])
+def test_a_site_that_is_not_there_is_named_as_such(monkeypatch: pytest.MonkeyPatch, host: str, reason: str):
+    def no_such_name(*args: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("transforms.resolve_names._look_up", no_such_name)
+    parser = argparse.ArgumentParser()
+    add_flags(parser, options)
+    with contextlib.closing(socket.socket()) as free, pytest.raises(TransientError) as failed:
+        free.bind(("127.0.0.1", 0))
+        run(parser.parse_args([f"http://{host}:{free.getsockname()[1]}/", "--allow-host", "127.0.0.1"]))
+    assert failed.value.reason == reason
 
 
 def test_an_address_that_cannot_be_had(discover: Discover):

@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 
 from transforms.discover_feeds import (
     MOST_CANDIDATES,
-    Finding,
-    FoundFeed,
     discover_feeds,
     discover_sitemaps,
-    find_feeds,
     parse_or_suggest,
     suggest_feed,
 )
 from transforms.errors import IngestError, RejectedError, TransientError
+from transforms.find_feeds import Finding, FoundFeed, find_feeds
 from transforms.http import Response
 
 HOME = "https://paper.example/"

@@ -20,7 +20,7 @@ from tests.servers import Reply, ScriptedServer, with_validators
 from transforms import lake as lake_module
 from transforms.acquire import AcquireConfig
 from transforms.article_url import article_id_of, article_url
-from transforms.commit import check_books
+from transforms.check_books import check_books
 from transforms.errors import LakeError
 from transforms.lake import Lake, open_lake
 from transforms.records import FeedSpec, feed_id_of

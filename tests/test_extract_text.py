@@ -1,6 +1,7 @@
 """Pages to articles: what is kept, what the page says about it, what is refused, and that nothing gets stuck."""
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -253,11 +254,77 @@ def test_pages_without_an_article_are_refused(html: bytes, reason: str) -> None:
     assert refused.value.url == URL or reason == "not_text"
 
 
-def test_a_teaser_in_front_of_a_wall_is_told_from_a_short_page() -> None:
-    head = '<script type="application/ld+json">{"@type": "NewsArticle", "isAccessibleForFree": "False"}</script>'
+def ld(*nodes: dict[str, Any]) -> str:
+    return f'<script type="application/ld+json">{json.dumps(nodes)}</script>'
+
+
+OWN = {"@type": "NewsArticle", "headline": TITLE, "mainEntityOfPage": URL}
+RELATED = {"@type": "NewsArticle", "headline": "Ferry fares rise", "url": "https://www.sundvik-post.example/2", "isAccessibleForFree": False}  # fmt: skip
+WALLS = {
+    "false": ld({**OWN, "isAccessibleForFree": False}),
+    "False as a word": ld({**OWN, "isAccessibleForFree": "False"}),
+    "false by its address": ld({**OWN, "isAccessibleForFree": "https://schema.org/False"}),
+    "a part by its selector": ld(
+        {
+            **OWN,
+            "isAccessibleForFree": "False",
+            "hasPart": {"@type": "WebPageElement", "isAccessibleForFree": "False", "cssSelector": ".wall"},
+        }
+    ),
+    "said of the page": ld(OWN, {"@type": "WebPage", "isAccessibleForFree": False}),
+    "in a graph": ld({"@graph": [{"@type": "WebSite"}, {**OWN, "isAccessibleForFree": False}]}),
+    "locked": '<meta property="article:content_tier" content="locked">',
+    "metered": '<meta property="article:content_tier" content="metered">',
+}
+NO_WALLS = {
+    "nothing said": ld(OWN),
+    "free, a related story is not": ld({**OWN, "isAccessibleForFree": True}, RELATED),
+    "free, one before it is not": ld(RELATED, {**OWN, "isAccessibleForFree": "True"}),
+    "one that it mentions is not": ld({**OWN, "mentions": [RELATED]}),
+    "one in a list is not": ld({"@type": "ItemList", "itemListElement": [{"@type": "ListItem", "item": RELATED}]}),
+    "a free tier": '<meta property="article:content_tier" content="free">',
+    "a word of the body": '<meta name="description" content="locked">',
+}
+TEASERS = {
+    "a line": "<p>The bridge stays closed, says council.</p>",
+    "a line amid a large menu": f"{NAVIGATION}<p>The bridge stays closed, says council.</p>{NAVIGATION}",
+    "a line that breaks off amid a large menu": f"{NAVIGATION}<p>The bridge over the Sund will stay</p>{NAVIGATION}",
+    "lines amid a large menu": f"{NAVIGATION}<p>No bus may cross.</p><p>A ferry runs.</p><p>Read on.</p>{NAVIGATION}",
+    "a headline amid a large menu": f"{NAVIGATION}<h1>{TITLE}</h1>{NAVIGATION}",
+    "a wall alone": f'<h1>{TITLE}</h1><div class="wall"><a href="/subscribe">Subscribe to read</a></div>',
+    "nothing": "<div></div>",
+}
+
+
+@pytest.mark.parametrize("teaser", TEASERS)
+@pytest.mark.parametrize("wall", WALLS)
+def test_a_teaser_in_front_of_a_wall_is_told_from_a_page_without_a_story(wall: str, teaser: str) -> None:
     with pytest.raises(RejectedError) as refused:
-        extract_article(page_of("<p>The bridge stays closed, says council.</p>", head=head), url=URL)
+        extract_article(page_of(TEASERS[teaser], head=WALLS[wall]), url=URL)
     assert refused.value.reason == "paywalled"
+
+
+@pytest.mark.parametrize("teaser", TEASERS)
+@pytest.mark.parametrize("said", NO_WALLS)
+def test_no_wall_is_seen_where_the_page_does_not_say_it_of_its_own_story(said: str, teaser: str) -> None:
+    with pytest.raises(RejectedError) as refused:
+        extract_article(page_of(TEASERS[teaser], head=NO_WALLS[said]), url=URL)
+    assert refused.value.reason in ("no_article", "too_short")
+    article = extract_article(page_of(story(), head=NO_WALLS[said]), url=URL)
+    assert (article.text.split("\n"), article.is_paywalled) == (PARAGRAPHS, False)
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_a_story_that_is_shown_is_kept_and_marked_whatever_its_page_says_of_a_wall(wall: str) -> None:
+    article = extract_article(page_of(story(), head=WALLS[wall]), url=URL)
+    assert (article.text.split("\n"), article.is_paywalled) == (PARAGRAPHS, True)
+
+
+def test_what_is_no_text_is_not_behind_a_wall() -> None:
+    rubbish = f"<p>{'�. ' * 100}The bridge over the Sund will stay closed until the end of the year.</p>"
+    with pytest.raises(RejectedError) as refused:
+        extract_article(page_of(rubbish, head=WALLS["locked"]), url=URL)
+    assert refused.value.reason == "not_text"
 
 
 def test_the_articles_own_text_in_its_metadata_is_the_fallback() -> None:

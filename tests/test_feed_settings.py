@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from pipelines import feeds_command, options
 from pipelines.options import TEMPLATE, FeedList, read_config, read_feeds
 from transforms.errors import UsageError
+from transforms.lake import open_lake
 
 SETTINGS = """\
 lake = "lake"
@@ -75,6 +77,23 @@ def test_no_secret_is_pickled_to_workers(folder: Path) -> None:
     assert b"s3cr3t" not in data
     sent_back, _ = pickle.loads(data)
     assert sent_back.acquire.feed_headers(sent_back.feeds[0]) == {"Authorization": "Bearer s3cr3t"}
+
+
+def test_the_settings_are_read_once_at_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, count = options._read_toml, [0]
+
+    def counted(path: Path) -> Any:
+        count[0] += 1
+        return read(path)
+
+    monkeypatch.setattr(options, "_read_toml", counted)
+    feeds = FeedList(flags(folder), version="1")
+    assert [len(feeds.config.feeds), *count] == [2, 1]
+    open_lake(str(folder / "lake"))
+    check = argparse.ArgumentParser()
+    feeds_command.add_flags(check, options)
+    feeds_command.run(check.parse_args(["check", "--config", str(folder / "newsbeam.toml")]))
+    assert count == [2]
 
 
 def test_a_stream_takes_over_a_pause_and_refuses_a_list_without_its_secret(

@@ -1,6 +1,8 @@
 """Pages fetched from real servers on loopback: what is followed, what is asked, and what is refused."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Optional
 
@@ -9,7 +11,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from tests.servers import Reply, Route, ScriptedServer, Seen
 from transforms import fetch_pages
-from transforms.errors import IngestError
+from transforms.errors import IngestError, TransientError
 from transforms.fetch_pages import HostMemory, Outcome, PageFetcher, PoliteClient
 from transforms.http import HttpClient
 from transforms.pace_hosts import HostBudget
@@ -230,6 +232,29 @@ def test_a_story_is_not_left_for_its_canonical_on_another_site(server: ScriptedS
     server.routes["/a-b-c-1"] = Reply(body=f'<head><link rel="canonical" href="{named_as}"></head>{STORY}')
     assert named(fetched(server, url)) == [url]
     assert server.paths("other.test") == []
+
+
+# ---- robots.txt ------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_is_not_there_is_named_as_such_and_not_asked_again(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def no_such_name(host: str, *args: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("transforms.resolve_names._look_up", no_such_name)
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://news.test:{free.getsockname()[1]}"
+        urls = ["http://nowhere.test/a-b-c-1", f"{closed}/a-b-c-1", "http://nowhere.test/a-b-c-2", f"{closed}/a-b-c-2"]
+        outcomes = fetched(server, *urls)
+    assert named(outcomes) == ["dns_failed", "connect_failed"] * 2
+    assert asked == ["nowhere.test"]
+    assert all(isinstance(outcome, TransientError) and "/robots.txt" in outcome.message for outcome in outcomes)
 
 
 # ---- reservations ----------------------------------------------------------------------------------------------------

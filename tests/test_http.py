@@ -28,7 +28,8 @@ from tests.servers import Reply, ScriptedServer, Seen, gzipped, with_validators
 from transforms.address_rules import AddressRules, AllowedHost, is_public, parse_allow_host
 from transforms.bounded_body import MOST_MEMBERS, BoundedBody
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
-from transforms.http import HttpClient, Response, _CheckedResolver, fetch_once
+from transforms.http import HttpClient, Response, fetch_once
+from transforms.resolve_names import CheckedResolver
 
 AGENT = "newsbeam-test/1 (+mailto:test@example.org)"
 HOST = "news.test"
@@ -209,7 +210,7 @@ def test_loopback_by_any_other_name_is_forbidden(server: ScriptedServer, host: s
 def test_a_name_that_resolves_inside_is_forbidden_and_the_message_says_how_to_allow_it(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transforms.http._look_up", lambda *a: [(2, 1, 6, "", ("127.0.0.1", server.port))])
+    monkeypatch.setattr("transforms.resolve_names._look_up", lambda *a: [(2, 1, 6, "", ("127.0.0.1", server.port))])
     error = refusal(server, f"http://inside.test:{server.port}/x?token=abc123")
     assert error.reason == "forbidden_address"
     assert "inside.test resolves to 127.0.0.1" in error.message
@@ -219,8 +220,8 @@ def test_a_name_that_resolves_inside_is_forbidden_and_the_message_says_how_to_al
 
 def test_of_several_answers_of_dns_only_the_permitted_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [(2, 1, 6, "", (address, 80)) for address in ("10.0.0.1", "8.8.8.8", "127.0.0.1", "8.8.8.8")]
-    monkeypatch.setattr("transforms.http._look_up", lambda *a: answers)
-    tried = asyncio.run(_CheckedResolver(AddressRules()).resolve("both.test", 80))
+    monkeypatch.setattr("transforms.resolve_names._look_up", lambda *a: answers)
+    tried = asyncio.run(CheckedResolver(AddressRules()).resolve("both.test", 80))
     assert [answer["host"] for answer in tried] == ["8.8.8.8"]
 
 
@@ -256,7 +257,7 @@ def test_a_pinned_name_needs_no_dns(server: ScriptedServer, monkeypatch: pytest.
     def no_dns(*args: Any) -> Any:
         raise AssertionError(f"asked DNS for {args}")
 
-    monkeypatch.setattr("transforms.http._look_up", no_dns)
+    monkeypatch.setattr("transforms.resolve_names._look_up", no_dns)
     server.routes["/"] = Reply(body="pinned")
     assert fetch(server, "/").body == b"pinned"
     assert server.log[0].headers["host"] == f"{HOST}:{server.port}"
@@ -614,7 +615,7 @@ def test_a_name_that_does_not_resolve_is_transient(server: ScriptedServer, monke
     def fails(*args: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("transforms.http._look_up", fails)
+    monkeypatch.setattr("transforms.resolve_names._look_up", fails)
     error = refusal(server, "http://nowhere.test/")
     assert (type(error), error.reason) == (TransientError, "dns_failed")
 

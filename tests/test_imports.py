@@ -19,12 +19,14 @@ FOUNDATION = {
     "row_memory",
     "telemetry",
 }
-OUTSIDE = {"http", "address_rules", "bounded_body", "lake"}
+OUTSIDE = {"http", "open_tunnel", "resolve_names", "address_rules", "bounded_body", "lake", "lake_table"}
 ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltalake": "lake", "aiohttp": "http"}
 # A capability that has outgrown one file: its rooms may import one another.
 ROOMS = {
+    "http": {"open_tunnel", "resolve_names"},
+    "lake": {"lake_table"},
     "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
-    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds"},
+    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
     "acquire": {
         "acquirer",
         "acquire_on_ticks",
@@ -39,8 +41,15 @@ ROOMS = {
         "pace_hosts",
     },
     "strip_cruft": {"cruft_rules", "cruft_engine"},
-    "commit": {"commit_on_bundles"},
+    "commit": {"commit_on_bundles", "make_rows", "check_books"},
 }
+# Who may open a connection: what checks addresses, and what speaks to the operator's own engine. (status_server only
+# takes words from http.client, and listens.)
+OPENS_SOCKETS = {"transforms/http", "transforms/open_tunnel"} | {
+    f"pipelines/{name}" for name in ("engines", "flink_jobs", "status_server")
+}
+SOCKET_CALLS = {"socket", "create_connection", "open_connection", "sock_connect", "create_datagram_endpoint"}
+SOCKET_LIBRARIES = {"http.client", "urllib.request", "urllib3", "requests", "httpx", "ftplib", "smtplib"}
 CAPABILITIES = {
     "parse_feed",
     "poll_feeds",
@@ -86,17 +95,22 @@ def violations(module: str, imported: set[str]) -> list[str]:
     return found
 
 
-def imports_of(path: Path) -> set[str]:
+def imports_of(source: str) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            names.add(node.module or "")
-            if node.module in ("transforms", "pipelines"):
-                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"imports are absolute, unlike that of {node.module}"
+            names.update([node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)])
     return names
+
+
+def ways_out(source: str) -> set[str]:
+    """Return what of `source` opens a connection by itself, or could: calls and libraries by name."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    called = {node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in calls}
+    return called & SOCKET_CALLS | imports_of(source) & SOCKET_LIBRARIES
 
 
 MODULES = sorted((ROOT / "transforms").glob("[!_]*.py"))
@@ -108,7 +122,7 @@ def test_every_capability_has_its_file() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_imports_go_one_way(path: Path) -> None:
-    assert violations(path.stem, imports_of(path)) == []
+    assert violations(path.stem, imports_of(path.read_text("utf-8"))) == []
 
 
 @pytest.mark.parametrize(
@@ -134,3 +148,25 @@ def test_the_rule_sees_a_wrong_import(module: str, imported: str) -> None:
 )
 def test_the_rule_allows_what_is_to_the_left(module: str, imported: str) -> None:
     assert violations(module, {imported}) == []
+
+
+def test_only_the_client_and_its_tunnel_open_connections() -> None:
+    paths = [*MODULES, *(ROOT / "pipelines").glob("*.py")]
+    found = {f"{path.parent.name}/{path.stem}" for path in paths if ways_out(path.read_text("utf-8"))}
+    assert found == OPENS_SOCKETS
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import socket\npeer = socket.socket()",
+        "from socket import create_connection\ncreate_connection(('a', 1))",
+        "async def ask(): await asyncio.open_connection('a', 1)",
+        "import urllib.request",
+        "from urllib import request",
+        "from http import client",
+        "import httpx",
+    ],
+)
+def test_the_search_for_connections_sees_each_way(source: str) -> None:
+    assert len(ways_out(source)) == 1

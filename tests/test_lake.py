@@ -106,7 +106,7 @@ def test_a_full_disk_gives_one_line_and_leaves_what_was_committed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(lake_module.pq, "write_table", full)
+        patched.setattr("pyarrow.parquet.write_table", full)
         with pytest.raises(LakeError, match="disk is full; free some space") as caught:
             commit(lake, Batch(drafts=[draft("b", TEXT + " More.")]))
     assert caught.value.reason == "lake_full"

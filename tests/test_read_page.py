@@ -380,3 +380,18 @@ def test_a_setting_that_is_no_list_of_signals_is_refused_by_name(tmp_path: Path,
     config.write_text(f"[http]\nhonour_reservations = {value}\n", "utf-8")
     with pytest.raises(UsageError, match="honour_reservations"):
         read_config(argparse.Namespace(config=str(config)), version="1")
+
+
+@pytest.mark.parametrize(("line", "taken"), [("", False), ("feed_text_for_reserved = true", True)])
+def test_what_a_feed_has_of_a_reserved_page_is_taken_by_setting(tmp_path: Path, line: str, taken: bool) -> None:
+    config = tmp_path / "newsbeam.toml"
+    config.write_text(f"[http]\n{line}\n", "utf-8")
+    settings = read_config(argparse.Namespace(config=str(config)), version="1")
+    assert settings.acquire.feed_text_for_reserved is taken
+
+
+def test_a_setting_of_yes_or_no_is_nothing_else(tmp_path: Path) -> None:
+    config = tmp_path / "newsbeam.toml"
+    config.write_text('[http]\nfeed_text_for_reserved = "no"\n', "utf-8")
+    with pytest.raises(UsageError, match="feed_text_for_reserved"):
+        read_config(argparse.Namespace(config=str(config)), version="1")

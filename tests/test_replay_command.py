@@ -17,7 +17,8 @@ from pipelines.replay_command import Wanted, choice_of, choose, read_wanted, rep
 from tests.conftest import NOON
 from tests.servers import Reply, ScriptedServer
 from transforms.acquire import AcquireConfig
-from transforms.commit import Batch, CommitResult, check_books, commit
+from transforms.check_books import check_books
+from transforms.commit import Batch, CommitResult, commit
 from transforms.dead_letters import failure_of, page_to_replay, replay_of
 from transforms.errors import LakeError, RejectedError, TransientError, UsageError
 from transforms.lake import Lake, open_lake

@@ -29,9 +29,10 @@ from pipelines.cli import main
 from pipelines.demo.newsroom import Newsroom
 from pipelines.options import FeedList, check_contact, read_proxy
 from tests.servers import Reply, ScriptedServer
-from transforms.address_rules import AddressRules, Proxy, parse_allow_host, parse_proxy
+from transforms.address_rules import AddressRules, parse_allow_host
 from transforms.errors import IngestError, RejectedError, TransientError, UsageError
 from transforms.http import HttpClient, Response
+from transforms.open_tunnel import Proxy, TunnelConnector, parse_proxy
 
 AGENT = "newsbeam-test/1 (+mailto:test@example.org)"
 HOST = "news.test"
@@ -94,7 +95,7 @@ def answer_dns(monkeypatch: pytest.MonkeyPatch, answers: Mapping[str, Sequence[S
             found += socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         return found
 
-    monkeypatch.setattr("transforms.http._look_up", look_up)
+    monkeypatch.setattr("transforms.resolve_names._look_up", look_up)
 
 
 # ---- the servers ------------------------------------------------------------------------------------------------
@@ -464,9 +465,7 @@ def test_with_a_proxy_no_socket_is_made_in_any_other_way(
     front: ScriptedServer, connected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client's library could stop calling the hook that goes through the proxy; then nothing may go out."""
-    from transforms.http import _TunnelConnector
-
-    monkeypatch.delattr(_TunnelConnector, "_wrap_create_connection")
+    monkeypatch.delattr(TunnelConnector, "_wrap_create_connection")
     assert refusal(front, "/", proxy=SmallProxy()).reason == "proxy_failed"
     assert connected == []
 

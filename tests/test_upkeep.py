@@ -24,10 +24,12 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from tests.conftest import NOON
 from transforms import commit as commit_module
 from transforms import lake as lake_module
-from transforms.commit import Batch, check_books, commit
+from transforms.check_books import check_books
+from transforms.commit import Batch, commit
 from transforms.errors import LakeError
 from transforms.fingerprint import fingerprint
-from transforms.lake import DataFile, Lake, arrow_dataset, open_lake
+from transforms.lake import Lake, arrow_dataset, open_lake
+from transforms.lake_table import KEPT_HOURS, DataFile, Table
 from transforms.records import Draft, Failure, Poll
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES, TableSchema
 from transforms.upkeep import Upkeep, fold, next_fold
@@ -263,13 +265,13 @@ def test_who_knows_the_rows_opens_no_more_than_the_footer(
     fold(lake, now=NOON.micros / 1e6 + 10 * HOUR)
     fold(lake, now=LONG_AFTER)  # the day, out of files this process has never looked at
     read: list[str] = []
-    genuine = lake_module._Table.read
+    genuine = Table.read
 
     def reading(self: Any, files: Sequence[str], *args: Any) -> pa.Table:
         read.extend(files)
         return genuine(self, files, *args)
 
-    monkeypatch.setattr(lake_module._Table, "read", reading)
+    monkeypatch.setattr(Table, "read", reading)
     memory_of(lake)
     assert read == []
     memory_of(reopened(lake))
@@ -382,7 +384,7 @@ def test_a_fold_that_meets_a_commit_tries_again(
     lake: Lake, draft: Callable[..., Draft], poll: Callable[..., Poll], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(lake, draft, poll)
-    genuine = lake_module._Table.check_schema_version
+    genuine = Table.check_schema_version
     pending = ["late", "later"]
 
     def committing(self: Any) -> None:
@@ -395,7 +397,7 @@ def test_a_fold_that_meets_a_commit_tries_again(
             threading.current_thread().name = "fold"
 
     view = lake.table_upkeep(ARTICLES)
-    monkeypatch.setattr(lake_module._Table, "check_schema_version", committing)
+    monkeypatch.setattr(Table, "check_schema_version", committing)
     monkeypatch.setattr(lake, "table_upkeep", lambda table: view)
     threading.current_thread().name = "fold"
     try:
@@ -525,8 +527,8 @@ def _all_named(lake: Lake) -> set[Path]:
 def test_replaced_files_stay_for_a_day(lake: Lake, draft: Callable[..., Draft], poll: Callable[..., Poll]) -> None:
     fill(lake, draft, poll)
     before = all_rows(lake, ARTICLES)
-    fold(lake, now=time.time() - (lake_module.KEPT_HOURS - 1) * HOUR, tables=[POLLS])
-    fold(lake, now=time.time() - (lake_module.KEPT_HOURS + 1) * HOUR, tables=[ARTICLES])
+    fold(lake, now=time.time() - (KEPT_HOURS - 1) * HOUR, tables=[POLLS])
+    fold(lake, now=time.time() - (KEPT_HOURS + 1) * HOUR, tables=[ARTICLES])
     assert [lake.table_upkeep(table).vacuum() for table in TABLES] == [8, 0, 0]
     assert [len(_files_on_disk(lake, table)) for table in TABLES] == [1, 8, 9]
     version = deltalake.DeltaTable(str(lake.root / "articles")).version()

@@ -11,7 +11,8 @@ Decisions:
     nothing is lost in silence, and harvest cannot wait for what will never come.
 
     The full text in a feed is taken as it is; only else is the page fetched. A page that cannot be had, now or ever,
-    falls back to what text the feed has, and `Page.origin` says so; one that may be had later is a transient failure.
+    falls back to what text the feed has, and `Page.origin` says so (entry_pages.py has the exceptions); one that may
+    be had later is a transient failure.
 
     What is under way is remembered by feed until its entries are known to the memory or `in_flight_seconds` have
     passed: a second poll would fetch the same entries again and count them twice. Where the schedule is followed, a
@@ -35,9 +36,9 @@ from typing import Any, Optional, Protocol
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms import telemetry
-from transforms.dead_letters import MOST_ATTEMPTS, failure_of
-from transforms.entry_pages import page_of
-from transforms.errors import IngestError, LakeError, RejectedError, TransientError, mask_url
+from transforms.dead_letters import failure_of
+from transforms.entry_pages import feed_text_stands_in, page_of
+from transforms.errors import IngestError, LakeError, RejectedError, mask_url
 from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
 from transforms.gather_sitemaps import gather_nested
 from transforms.harvest_queue import HarvestQueue, Item
@@ -82,6 +83,7 @@ class AcquireConfig:
         full_text_min_chars: a feed's text of at least this much, and not ending as a teaser, needs no page.
         honour_robots: for pages; feeds were listed by the user.
         honour_reservations: which of `page_reservations.SIGNALS` reject a page.
+        feed_text_for_reserved: take what text the feed has of a page that is rejected so.
         shortest_interval_seconds: between two polls of a feed, where the schedule is followed.
         longest_interval_seconds: likewise.
         in_flight_seconds: how long a poll that was put out is waited for; then its feed is polled again.
@@ -104,6 +106,7 @@ class AcquireConfig:
     full_text_min_chars: int = 600
     honour_robots: bool = True
     honour_reservations: tuple[str, ...] = DEFAULT_SIGNALS
+    feed_text_for_reserved: bool = False
     shortest_interval_seconds: float = SHORTEST_SECONDS
     longest_interval_seconds: float = LONGEST_SECONDS
     in_flight_seconds: float = 900.0
@@ -627,8 +630,7 @@ class Acquirer:
         if isinstance(outcome, PageAnswer):
             item = replace(page, url=outcome.url, html=outcome.body, content_type=outcome.content_type)
         elif outcome is not None:
-            may_pass = isinstance(outcome, TransientError) and page.attempt < MOST_ATTEMPTS
-            if page.text is not None and isinstance(outcome, IngestError) and not may_pass:
+            if feed_text_stands_in(page, outcome, for_reserved=self._config.feed_text_for_reserved):
                 item = replace(page, origin="feed")
             else:
                 item = failure_of(page, outcome, stage="fetch", now=self._now())

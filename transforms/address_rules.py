@@ -7,15 +7,12 @@ Decisions:
     The list of what is special is spelled out beside Python's own `is_global`, which differs between the supported
     versions and counts some forms as global that stand for an inner address.
 
-    A proxy is named by the operator, so its own address is not checked; what it is asked to connect to is.
-
 Limits: which address is connected to is http.py's business; this file decides on what it is shown.
 """
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional, Union
-from urllib.parse import unquote, urlsplit
 
 from transforms.errors import UsageError
 
@@ -77,33 +74,6 @@ def parse_allow_host(text: str) -> AllowedHost:
         raise UsageError(
             f"--allow-host {text!r}: write NAME=CIDR (such as news.example=10.0.0.0/8), NAME=ADDRESS, or an address"
         ) from None
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """The operator's own proxy: exempt from the rules, and trusted to connect to the address it is given."""
-
-    host: str
-    port: int
-    credentials: str = field(default="", repr=False)  # user:password
-
-
-def parse_proxy(text: str, *, credentials: str = "") -> Proxy:
-    """Return the proxy at ``http://[USER:PASSWORD@]HOST:PORT``; `credentials` count when the address has none.
-
-    Raises:
-        UsageError: it is something else; the message does not repeat it, since it may hold a password.
-    """
-    try:
-        parts = urlsplit(text.strip())
-        host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        host = None
-    if not host or parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
-        raise UsageError("--proxy: write http://HOST:PORT (plain HTTP; https and SOCKS proxies are not supported)")
-    if parts.username is not None:
-        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return Proxy(host, port, credentials)
 
 
 def is_public(address: IPAddress) -> bool:

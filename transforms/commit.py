@@ -18,7 +18,6 @@ Decisions:
 Limits: one commit at a time a process; copies are looked for among the last `COPY_WINDOW_DAYS` of commits.
 """
 
-import importlib.metadata
 import random
 import time
 import weakref
@@ -34,26 +33,15 @@ import pyarrow.dataset as ds
 from apache_beam.metrics import Metrics
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.article_url import article_id_of, article_url
 from transforms.assign_copies import CopyMemory, assign_copies
 from transforms.cluster_stories import StoryMemory, assign_stories
 from transforms.dead_letters import NAMESPACE
-from transforms.errors import LakeError, mask_url
+from transforms.errors import LakeError
 from transforms.fingerprint import FINGERPRINT_VERSION
 from transforms.lake import FOR_EVER, Lake, OutrunError, open_lake
-from transforms.records import (
-    CommitItem,
-    CopyAssignment,
-    Draft,
-    Failure,
-    Fingerprint,
-    Poll,
-    Row,
-    StoryAssignment,
-    field_names,
-    row,
-)
-from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, TableSchema
+from transforms.make_rows import article_row, fingerprint_of, page_id_of, row_of, same_text_row, values_of
+from transforms.records import CommitItem, Draft, Failure, Poll, Row, field_names, row
+from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS
 
 COPY_WINDOW_DAYS = 30  # wire copy is reprinted within days; a month holds its stragglers
 STORY_WINDOW_DAYS = 7
@@ -182,7 +170,7 @@ def commit(
     counts: Counter[str] = Counter()
     with lake.lock:
         memory = _memory_of(lake)
-        failures: list[Mapping[str, Any]] = [_failure_row(f) for f in batch.failures]
+        failures: list[Mapping[str, Any]] = [values_of(f) for f in batch.failures]
         drafts: Sequence[Draft] = batch.drafts
         while drafts or failures:
             decision = _commit_articles(lake, memory, drafts, run_id, now, counts, is_replay)
@@ -236,7 +224,7 @@ def _commit_articles(
         copies = assign_copies(memory.copies, decision.articles)
         stories = assign_stories(memory.stories, decision.articles)
         rows = [
-            _article_row(draft, revision, copy, story, run_id=run_id, committed_at=committed_at)
+            article_row(draft, revision, copy, story, run_id=run_id, committed_at=committed_at)
             for draft, revision, copy, story in zip(decision.articles, decision.revisions, copies, stories, strict=True)
         ]
         try:
@@ -268,14 +256,14 @@ def _decide(lake: Lake, drafts: Sequence[Draft], is_replay: bool) -> _Decision:
             continue
         pairs.add(pair)
         draft = _with_trusted_id(lake, draft, decision.articles)
-        text_hash = _fingerprint(draft).text_hash
+        text_hash = fingerprint_of(draft).text_hash
         in_batch = texts.setdefault(draft.article_id, set())
         if lake.has_text(draft.article_id, text_hash):
             decision.counts["unchanged"] += 1
-            decision.dead_letters.append(_same_text_row(draft, "unchanged"))
+            decision.dead_letters.append(same_text_row(draft, "unchanged"))
         elif text_hash in in_batch:
             decision.counts["repeated_in_batch"] += 1
-            decision.dead_letters.append(_same_text_row(draft, "repeated_in_batch"))
+            decision.dead_letters.append(same_text_row(draft, "repeated_in_batch"))
         elif in_batch:
             decision.later = arrived[position:]
             break
@@ -301,68 +289,25 @@ def _is_known(lake: Lake, pair: tuple[str, str], at: int, attempt: int, is_repla
 
 def _with_trusted_id(lake: Lake, draft: Draft, batch: Sequence[Draft]) -> Draft:
     """Return `draft` under its page's own address when pages with different texts share its canonical address."""
-    page_id = _page_id(draft)
+    page_id = page_id_of(draft)
     if page_id == draft.article_id or not draft.url:
         return draft
-    text_hash = _fingerprint(draft).text_hash
+    text_hash = fingerprint_of(draft).text_hash
     shared = (
         lake.revision(draft.article_id) > 0
         and not lake.has_page(draft.article_id, page_id)
         and not lake.has_text(draft.article_id, text_hash)
     ) or any(
         other.article_id == draft.article_id
-        and _page_id(other) != page_id
-        and _fingerprint(other).text_hash != text_hash
+        and page_id_of(other) != page_id
+        and fingerprint_of(other).text_hash != text_hash
         for other in batch
     )
     return _replaced(draft, article_id=page_id) if shared else draft
 
 
-def _page_id(draft: Draft) -> str:
-    return article_id_of(article_url(draft.url, None)) if draft.url else draft.article_id
-
-
-def _fingerprint(draft: Draft) -> Fingerprint:
-    if draft.fingerprint is None:
-        raise ValueError(f"draft {draft.article_id} has no fingerprint; run FingerprintArticles before the commit")
-    return draft.fingerprint
-
-
 def _replaced(draft: Draft, **changes: Any) -> Draft:
-    return Draft(**{name: changes.get(name, getattr(draft, name)) for name in field_names(Draft)})
-
-
-def _article_row(
-    draft: Draft,
-    revision: int,
-    copy: CopyAssignment,
-    story: StoryAssignment,
-    *,
-    run_id: str,
-    committed_at: Timestamp,
-) -> dict[str, Any]:
-    held = _fingerprint(draft)
-    values = {name: getattr(draft, name) for name in field_names(Draft)}
-    values.update(
-        revision=revision,
-        url=mask_url(draft.url, by_name_only=True),
-        canonical_url=mask_url(draft.canonical_url, by_name_only=True) if draft.canonical_url else None,
-        removed=[{name: getattr(r, name) for name in field_names(type(r))} for r in draft.removed],
-        topics=[{name: getattr(t, name) for name in field_names(type(t))} for t in draft.topics],
-        words=held.tokens,
-        text_hash=held.text_hash,
-        signature=held.signature,
-        bands=held.bands,
-        terms=held.terms,
-        fingerprint_version=FINGERPRINT_VERSION,
-        duplicate_of=copy.duplicate_of,
-        similarity=copy.similarity,
-        copy_kind=copy.copy_kind,
-        story_id=story.story_id,
-        disposition="article_new" if revision == 1 else "article_revision",
-        page_id=_page_id(draft),
-    )
-    return _row_of(ARTICLES, values, run_id, committed_at)
+    return Draft(**{**values_of(draft), **changes})
 
 
 # ---- dead letters and polls ---------------------------------------------------------------------------------------
@@ -391,7 +336,7 @@ def _commit_dead_letters(
             try:
                 lake.append(
                     DEAD_LETTERS,
-                    [_row_of(DEAD_LETTERS, r, run_id, committed_at) for r in fresh.values()],
+                    [row_of(DEAD_LETTERS, r, run_id, committed_at) for r in fresh.values()],
                     committed_at=committed_at,
                 )
             except OutrunError:
@@ -413,7 +358,7 @@ def _commit_polls(lake: Lake, memory: _Memory, run_id: str, now: Optional[Timest
         ready = {key: poll for key, poll in memory.waiting_polls.items() if is_complete(lake, poll)}
         if not ready:
             return
-        rows = [_row_of(POLLS, _poll_values(poll), run_id, committed_at) for poll in ready.values()]
+        rows = [row_of(POLLS, values_of(poll), run_id, committed_at) for poll in ready.values()]
         try:
             lake.append(POLLS, rows, committed_at=committed_at)
         except OutrunError:
@@ -433,52 +378,6 @@ def is_complete(lake: Lake, poll: Poll) -> bool:
     return bool(lake.has_disposition(poll.new_entry_ids, poll.new_entry_hashes).all())
 
 
-def _same_text_row(draft: Draft, disposition: str) -> dict[str, Any]:
-    where = "an earlier revision" if disposition == "unchanged" else "another entry of the same commit"
-    return {
-        "entry_id": draft.entry_id,
-        "entry_hash": draft.entry_hash,
-        "feed_id": draft.feed_id,
-        "url": mask_url(draft.url, by_name_only=True),
-        "stage": "commit",
-        "disposition": disposition,
-        "reason": disposition,
-        "message": f"the text of article {draft.article_id} is that of {where}",
-        "permanent": True,
-        "attempt": draft.attempt,
-        "article_id": draft.article_id,
-        "failed_at": draft.first_seen_at,
-    }
-
-
-def _failure_row(failure: Failure) -> dict[str, Any]:
-    return {name: getattr(failure, name) for name in field_names(Failure)}
-
-
-def _poll_values(poll: Poll) -> dict[str, Any]:
-    return {name: getattr(poll, name) for name in field_names(Poll)}
-
-
-def _row_of(table: TableSchema, values: Mapping[str, Any], run_id: str, committed_at: Timestamp) -> dict[str, Any]:
-    """Return the row of `table` that `values` make: its columns only, times as integers (microseconds)."""
-    common = {"run_id": run_id, "committed_at": committed_at, "newsbeam_version": _version()}
-    out = {}
-    for name in table.file_schema.names:
-        value = common.get(name, values.get(name))
-        out[name] = value.micros if isinstance(value, Timestamp) else list(value) if isinstance(value, tuple) else value
-    return out
-
-
-def _version() -> str:
-    global _version_text
-    if _version_text is None:
-        _version_text = importlib.metadata.version("newsbeam")
-    return _version_text
-
-
-_version_text: Optional[str] = None
-
-
 def _tries(now: Optional[Timestamp], counts: Counter[str]) -> Iterable[Timestamp]:
     """Yield the time of each try to commit; raise when too many were outrun."""
     for number in range(MOST_TRIES):
@@ -488,40 +387,6 @@ def _tries(now: Optional[Timestamp], counts: Counter[str]) -> Iterable[Timestamp
     raise LakeError(
         f"{MOST_TRIES} commits in a row were outrun by other writers; run fewer writers on this lake", reason="outrun"
     )
-
-
-# ---- the books ----------------------------------------------------------------------------------------------------
-
-
-def check_books(lake: Lake, *, run_id: Optional[str] = None, since_day: Optional[str] = None) -> Sequence[str]:
-    """Return a line for each poll whose books do not balance; empty when all do.
-
-    For every poll row, entries = known + new, there are as many ids as `new` says, and each id is in articles or
-    dead_letters.
-
-    Args:
-        lake: an open lake.
-        run_id: look at this run's polls only; None looks at all.
-        since_day: look at polls committed on this UTC day (ISO) and later; None looks at all.
-    """
-    columns = ["url", "polled_at", "entries", "known", "new", "new_entry_ids"]
-    keep = None if run_id is None else ds.field("run_id") == run_id
-    lines = []
-    with lake.lock:
-        lake.refresh()
-        days = None if since_day is None else (since_day, "9999-12-31")
-        for poll in lake.read(POLLS, columns, keep=keep, days=days).to_pylist():
-            name = f"poll of {poll['url']} at {poll['polled_at']:%Y-%m-%d %H:%M:%S}"
-            ids = poll["new_entry_ids"] or []
-            if poll["entries"] != poll["known"] + poll["new"] or poll["new"] != len(ids):
-                lines.append(
-                    f"{name}: {poll['entries']} entries, but {poll['known']} known and {poll['new']} new "
-                    f"with {len(ids)} ids"
-                )
-            missing = [i for i, there in zip(ids, lake.has_entries(ids), strict=True) if not there] if ids else []
-            if missing:
-                lines.append(f"{name}: {len(missing)} new entries are in no table, the first is {missing[0]}")
-    return lines
 
 
 # ---- the PTransform -----------------------------------------------------------------------------------------------

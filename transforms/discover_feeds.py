@@ -1,11 +1,9 @@
-"""A site's page -> the feeds it has: what the page declares and links, what its software suggests, what answers.
+"""A site's page -> where its feeds may be: what the page declares and links, what its software suggests.
 
 Decisions:
-    * `discover_feeds` only reads the page and guesses; `find_feeds` asks, within a bound of requests, and believes
-      nothing that did not parse. What a page declares comes first, then what it links, then what its software is known
-      to serve, then common addresses; the last two are only asked when the first two brought nothing.
+    * `discover_feeds` only reads the page and guesses; `find_feeds` (find_feeds.py) asks. What a page declares comes
+      first, then what it links, then what its software is known to serve, then common addresses.
     * Feeds of comments go last whatever they are, by address and by title, in the languages that news is written in.
-    * A page that lists a site's feeds in anchors ("RSS") is read as a second page: papers declare one and list fifty.
     * Anchors to other sites are not this site's feeds, except those to hosts that serve feeds for others.
     * Sitemaps that robots.txt names are candidates too, news before others, for sites without any feed.
     * The page is read as a stream of tags, never as a tree, so neither depth nor a missing end matters.
@@ -18,30 +16,23 @@ documentation of each software, and their order from mratmeyer/rsslookup#4, whic
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 from lxml import etree
 
 from transforms.article_url import site_of
-from transforms.detect_language import detect_language
-from transforms.errors import IngestError, RejectedError, mask_url
-from transforms.http import Response
+from transforms.errors import RejectedError, mask_url
 from transforms.parse_feed import MOST_URL_CHARS
 from transforms.parse_sitemap import parse_sitemap
-from transforms.records import FeedEntry, ParsedFeed
+from transforms.records import ParsedFeed
 from transforms.repair_xml import decode_markup
 
 MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest page of the open set has 2.2
 MOST_TAGS = 5_000  # of a kind; a page of nothing but links has some thousands
 MOST_CANDIDATES = 200
-MOST_REQUESTS = 25
-MOST_SITEMAPS = 3
-QUIET_SECONDS = 180 * 86_400.0  # a feed without news for half a year is hardly the one that is meant
-MOST_GUESSES = 10  # how many addresses are tried that nothing speaks for
 
 _FEED_TYPE = re.compile(
     r"(?:application|text)/(?:x[.-])?(?:rss|atom|rdf)(?:\+xml)?|application/(?:feed\+json|feed)", re.IGNORECASE
@@ -117,7 +108,6 @@ _COMMON_PATHS = (
     "feed.json",
     "index.rdf",
 )
-_COMMON_SITEMAPS = ("news-sitemap.xml", "sitemap-news.xml", "sitemap.xml")
 
 # How a candidate was found, most trusted first.
 HOW = ("itself", "link", "anchor", "software", "path", "sitemap")
@@ -131,39 +121,10 @@ class Candidate(NamedTuple):
     title: str = ""
     is_comments: bool = False
 
-
-class FoundFeed(NamedTuple):
-    """A feed that answered and was read. `same_as` is the address of a better one with the same entries."""
-
-    url: str
-    how: str
-    format: str
-    title: Optional[str]
-    language: Optional[str]
-    entries: int
-    newest_at: Optional[Timestamp]
-    is_comments: bool = False
-    same_as: Optional[str] = None
-
-
-class Attempt(NamedTuple):
-    """An address that was asked and is no feed."""
-
-    url: str
-    how: str
-    reason: str
-
-
-@dataclass
-class Finding:
-    """What came of a search: `feeds` best first, and the addresses that were asked in vain."""
-
-    feeds: list[FoundFeed] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
-    requests: int = 0
-
-
-Fetch = Callable[[str], Awaitable[Response]]
+    @property
+    def is_named(self) -> bool:
+        """Whether the page itself names it."""
+        return self.how in ("link", "anchor")
 
 
 # ---- reading a page ------------------------------------------------------------------------------------------------
@@ -180,7 +141,7 @@ def discover_feeds(page: bytes, *, url: str, content_type: Optional[str] = None)
     seen = _read_page(page, content_type)
     base = _joined(url, seen.base) or url
     candidates = [*_declared(seen, base), *_linked(seen, base, url), *_suggested(seen, url), *_common(url)]
-    return tuple(_ranked(candidates))[:MOST_CANDIDATES]
+    return tuple(ranked(candidates))[:MOST_CANDIDATES]
 
 
 def discover_sitemaps(robots: bytes, *, url: str) -> tuple[Candidate, ...]:
@@ -195,7 +156,7 @@ def discover_sitemaps(robots: bytes, *, url: str) -> tuple[Candidate, ...]:
 def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -> Optional[str]:
     """Return the feed that a page names best, for whoever listed the page instead; None when it names none."""
     for candidate in discover_feeds(page, url=url, content_type=content_type):
-        if candidate.how in ("link", "anchor") and not candidate.is_comments:
+        if candidate.is_named and not candidate.is_comments:
             return candidate.url
     return None
 
@@ -319,12 +280,12 @@ def _linked(seen: _Tags, base: str, url: str) -> Iterator[Candidate]:
                 inner = _joined(base, unquote(embedded))
                 if inner and site_of(inner) == site and _looks_like_feed(inner):
                     yield _candidate(inner, "anchor", text)
-        elif _same(address) != _same(url) and (_looks_like_feed(address) or _is_feed_text(text)):
+        elif spelling_of(address) != spelling_of(url) and (_looks_like_feed(address) or _is_feed_text(text)):
             yield _candidate(address, "anchor", text)
 
 
 def _suggested(seen: _Tags, url: str) -> Iterator[Candidate]:
-    home = _home(url)
+    home = home_of(url)
     parts = urlsplit(url)
     writer = re.match(r"/(@[\w.-]+|[\w-]+)", parts.path)
     if parts.hostname == "medium.com" and writer:
@@ -345,7 +306,7 @@ def _suggested(seen: _Tags, url: str) -> Iterator[Candidate]:
 
 
 def _common(url: str) -> Iterator[Candidate]:
-    home, folder = _home(url), urljoin(url, ".")
+    home, folder = home_of(url), urljoin(url, ".")
     if not home:
         return
     yield from (Candidate(home + path, "path") for path in _COMMON_PATHS)
@@ -355,15 +316,20 @@ def _common(url: str) -> Iterator[Candidate]:
 
 def _candidate(address: str, how: str, title: str) -> Candidate:
     title = " ".join(title.split())[:200]
-    is_comments = bool(_COMMENTS.search(title)) or bool(_COMMENTS_ADDRESS.search(address.partition("://")[2]))
+    is_comments = names_comments(title) or bool(_COMMENTS_ADDRESS.search(address.partition("://")[2]))
     return Candidate(address, how, title, is_comments)
 
 
-def _ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
+def names_comments(title: str) -> bool:
+    """Return whether a feed so called is one of comments."""
+    return bool(_COMMENTS.search(title))
+
+
+def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Return the candidates in order of trust, those of comments last; of two spellings of one address the first."""
     first: dict[str, Candidate] = {}
     for one in sorted((c for c in candidates if c.url), key=lambda c: (c.is_comments, HOW.index(c.how))):
-        first.setdefault(_same(one.url), one)
+        first.setdefault(spelling_of(one.url), one)
     return list(first.values())
 
 
@@ -400,174 +366,14 @@ def _joined(base: str, href: str) -> str:
     return joined if good else ""
 
 
-def _home(url: str) -> str:
+def home_of(url: str) -> str:
+    """Return the address of the site's home, with a slash at its end; "" where `url` is no http address."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/" if parts.scheme in ("http", "https") else ""
 
 
-def _same(url: str) -> str:
-    """What two spellings of one address share: everything but scheme, www, and a slash at the end."""
+def spelling_of(url: str) -> str:
+    """Return what two spellings of one address share: everything but scheme, www, and a slash at the end."""
     rest = url.partition("#")[0].partition("://")[2]
     host, slash, path = rest.partition("/")
     return f"{host.lower().removeprefix('www.')}{slash}{path}".rstrip("/")
-
-
-# ---- asking --------------------------------------------------------------------------------------------------------
-
-
-async def find_feeds(url: str, fetch: Fetch, *, now: Timestamp, most_requests: int = MOST_REQUESTS) -> Finding:
-    """Return the feeds of the site at `url`: an address of its home, of any of its pages, or of a feed.
-
-    Args:
-        url: where to start.
-        fetch: returns the answer of an address whatever its status, politely and as robots.txt allows; raises
-            IngestError.
-        now: what dates are compared with.
-        most_requests: in all; redirects and the robots.txt that `fetch` asks by itself not counted.
-
-    Raises:
-        IngestError: the address itself cannot be had (http_* for a status other than 200).
-    """
-    return await _Search(url, fetch, now, most_requests).run()
-
-
-class _Search:
-    """One search; `_known` are the addresses that were asked or led to."""
-
-    def __init__(self, url: str, fetch: Fetch, now: Timestamp, most_requests: int) -> None:
-        self._url, self._fetch, self._now, self._most = url, fetch, now, most_requests
-        self._known: set[str] = set()
-        self._keys: list[tuple[frozenset[str], FoundFeed]] = []
-        self._finding = Finding()
-
-    async def run(self) -> Finding:
-        first = await self._ask(self._url)
-        found = self._read(Candidate(self._url, "itself"), first)
-        if found is None:
-            home = _home(first.url)
-            candidates = self._candidates(first)
-            if _same(home) != _same(first.url) and not any(_is_named(c) for c in candidates):
-                candidates = _ranked([*candidates, *await self._candidates_at(home)])
-            await self._try(candidates)
-            await self._try_sitemaps(_home(first.url))
-        self._finding.feeds.sort(
-            key=lambda f: (f.same_as is not None, f.is_comments, self._is_quiet(f), HOW.index(f.how))
-        )
-        return self._finding
-
-    def _is_quiet(self, feed: FoundFeed) -> bool:
-        if feed.newest_at is None:
-            return not feed.entries and not feed.format.startswith("sitemap")
-        return bool(feed.newest_at < self._now - Duration(seconds=QUIET_SECONDS))
-
-    async def _try(self, candidates: Sequence[Candidate]) -> None:
-        named = [c for c in candidates if _is_named(c)]
-        await self._verify(named, follow=True)
-        if not self._has_feed():
-            await self._verify([c for c in candidates if c.how == "software"][:MOST_GUESSES])
-        if not self._has_feed():
-            await self._verify([c for c in candidates if c.how == "path"][:MOST_GUESSES], first_only=True)
-
-    async def _try_sitemaps(self, home: str) -> None:
-        """Where there is a feed only sitemaps of news are worth a request, elsewhere any."""
-        candidates: Sequence[Candidate] = ()
-        if self._finding.requests >= self._most:
-            return
-        try:
-            robots = await self._ask(home + "robots.txt")
-            candidates = discover_sitemaps(robots.body, url=robots.url)
-        except IngestError:
-            pass
-        if self._has_feed():
-            await self._verify([c for c in candidates if "news" in urlsplit(c.url).path.lower()][:MOST_SITEMAPS])
-        else:
-            guesses = () if candidates else tuple(Candidate(home + path, "sitemap") for path in _COMMON_SITEMAPS)
-            await self._verify((*candidates[:MOST_SITEMAPS], *guesses), first_only=not candidates)
-
-    async def _verify(self, candidates: Sequence[Candidate], *, follow: bool = False, first_only: bool = False) -> None:
-        for candidate in candidates:
-            if self._finding.requests >= self._most:
-                return
-            if _same(candidate.url) in self._known:
-                continue
-            try:
-                answer = await self._ask(candidate.url)
-                found = self._read(candidate, answer)
-            except IngestError as error:
-                self._finding.attempts.append(Attempt(candidate.url, candidate.how, error.reason))
-                continue
-            if found is None:
-                self._finding.attempts.append(Attempt(candidate.url, candidate.how, "html_page"))
-                if follow and candidate.how == "anchor":
-                    listed = [c for c in self._candidates(answer) if _is_named(c)]
-                    await self._verify(listed[: self._most // 2])
-            elif first_only and not found.is_comments:
-                return
-
-    async def _ask(self, url: str) -> Response:
-        """Return the answer of `url` when it has status 200."""
-        self._known.add(_same(url))
-        self._finding.requests += 1
-        answer = await self._fetch(url)
-        self._known.add(_same(answer.url))
-        if answer.status != 200:
-            raise RejectedError(
-                f"{mask_url(answer.url)}: HTTP {answer.status}", reason=f"http_{answer.status}", url=answer.url
-            )
-        return answer
-
-    def _candidates(self, answer: Response) -> list[Candidate]:
-        return list(discover_feeds(answer.body, url=answer.url, content_type=answer.headers.get("Content-Type")))
-
-    async def _candidates_at(self, url: str) -> list[Candidate]:
-        try:
-            return self._candidates(await self._ask(url))
-        except IngestError:
-            return []
-
-    def _read(self, candidate: Candidate, answer: Response) -> Optional[FoundFeed]:
-        """Note the feed in an answer and return it; None for a page.
-
-        Raises:
-            RejectedError: it is neither.
-        """
-        content_type = answer.headers.get("Content-Type")
-        try:
-            parsed = parse_sitemap(answer.body, url=answer.url, content_type=content_type, now=self._now)
-        except RejectedError as error:
-            if error.reason == "html_page" or (candidate.how == "itself" and error.reason == "not_a_feed"):
-                return None
-            raise
-        dates = [d for d in (e.published_at or e.updated_at for e in parsed.entries) if d is not None]
-        dates += [n.lastmod for n in parsed.nested if n.lastmod is not None]
-        found = FoundFeed(
-            url=answer.url,
-            how=candidate.how,
-            format=parsed.format,
-            title=parsed.title or candidate.title or None,
-            language=parsed.language or _language_of(parsed.entries),
-            entries=len(parsed.entries),
-            newest_at=max(dates, default=None),
-            is_comments=candidate.is_comments or bool(_COMMENTS.search(parsed.title or "")),
-        )
-        keys = frozenset(_same(entry.url or entry.key) for entry in parsed.entries)
-        for others, better in self._keys:
-            if keys and len(keys & others) >= 0.8 * max(len(keys), len(others)):
-                found = found._replace(same_as=better.url)
-                break
-        else:
-            self._keys.append((keys, found))
-        if not any(_same(feed.url) == _same(found.url) for feed in self._finding.feeds):
-            self._finding.feeds.append(found)
-        return found
-
-    def _has_feed(self) -> bool:
-        return any(not feed.is_comments for feed in self._finding.feeds)
-
-
-def _is_named(candidate: Candidate) -> bool:
-    return candidate.how in ("link", "anchor")
-
-
-def _language_of(entries: Sequence[FeedEntry]) -> Optional[str]:
-    return detect_language(" ".join(entry.title for entry in entries[:50] if entry.title))

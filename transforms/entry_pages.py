@@ -6,6 +6,9 @@ Decisions:
 
     What the feed has of an entry travels with its page: a page that cannot be had, or turns out to be no article,
     falls back to it.
+
+    A page that its publisher reserves does not: the reservation speaks of what is published there, not of one way to
+    get it. robots.txt speaks of the way alone, and what is in a feed is given away by its publisher, so that stays.
 """
 
 import html
@@ -14,6 +17,8 @@ from typing import Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms.dead_letters import MOST_ATTEMPTS
+from transforms.errors import IngestError, TransientError
 from transforms.records import FeedEntry, FeedSpec, Page
 
 FALLBACK_CHARS = 200  # a summary of less is a headline, no text of an article
@@ -102,3 +107,20 @@ def page_of(
         feed_tags=entry.tags,
         attempt=attempt,
     )
+
+
+def feed_text_stands_in(page: Page, error: Exception, *, for_reserved: bool) -> bool:
+    """Return whether the feed's text is taken for `page`, which cannot be had because of `error`.
+
+    Not while the page may still be had, and not for a defect of ours.
+
+    Args:
+        page: what is to be fetched, with the feed's text, if any.
+        error: why it cannot be had.
+        for_reserved: take it for a page that its publisher reserves as well.
+    """
+    if page.text is None or not isinstance(error, IngestError):
+        return False
+    if isinstance(error, TransientError):
+        return page.attempt >= MOST_ATTEMPTS
+    return for_reserved or error.reason != "reserved"

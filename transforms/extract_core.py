@@ -198,19 +198,22 @@ def _without_headline(text: str, titles: tuple[str, ...]) -> str:
 
 
 def _reject_unless_story(text: str, metadata: PageMetadata, url: str) -> None:
-    if not text:
-        raise RejectedError("the page has no article", reason="no_article", url=url)
     sentences = [line for line in text.splitlines() if _SENTENCE_END.search(line)]
-    if not sentences:
-        raise RejectedError("nothing on the page reads like a story", reason="no_article", url=url)
-    if _weight(text) < _MIN_CHARS:
-        if metadata.is_paywalled:
-            raise RejectedError("the story is behind a paywall", reason="paywalled", url=url)
-        raise RejectedError(f"the story has {len(text)} characters, too few", reason="too_short", url=url)
-    if not any(_weight(line) >= 40 for line in sentences) and (len(sentences) < 4 or _weight(text) < 300):
-        raise RejectedError("nothing on the page reads like a story", reason="no_article", url=url)
-    if text.count(_BINARY_LEFT) * 5 > len(text):
+    if not text:
+        reason, what = "no_article", "the page has no article"
+    elif not sentences:
+        reason, what = "no_article", "nothing on the page reads like a story"
+    elif _weight(text) < _MIN_CHARS:
+        reason, what = "too_short", f"the story has {len(text)} characters, too few"
+    elif not any(_weight(line) >= 40 for line in sentences) and (len(sentences) < 4 or _weight(text) < 300):
+        reason, what = "no_article", "nothing on the page reads like a story"
+    elif text.count(_BINARY_LEFT) * 5 > len(text):
         raise RejectedError("the page is not text in any charset", reason="not_text", url=url)
+    else:
+        return
+    if metadata.is_paywalled:  # what is shown of it is no story, and the page says why
+        reason, what = "paywalled", "the story is behind a paywall"
+    raise RejectedError(what, reason=reason, url=url)
 
 
 def _weight(text: str) -> int:

@@ -43,12 +43,15 @@ ROBOTS_SECONDS = 86_400.0  # RFC 9309, 2.4: no longer than a day
 ROBOTS_RETRY_SECONDS = 600.0
 MOST_ORIGINS = 20_000
 _SILENCE = frozenset({"timeout", "connect_failed", "connection_reset"})
+_NO_SITE = frozenset({"dns_failed", "connect_failed"})  # says more than that its robots.txt cannot be had
 MOST_RESOLVED = 20_000
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 Outcome = Union[PageAnswer, Exception]
+Rules = Union[Robots, Exception]  # or what makes them unknown
+RulesKnown = dict[tuple[str, str], tuple[float, Rules]]  # by product and origin, and until when
 
 
 @dataclass
@@ -66,8 +69,8 @@ class HostMemory:
     """
 
     clocks: SiteClocks = field(default_factory=SiteClocks)
-    robots: dict[tuple[str, str], tuple[float, Optional[Robots]]] = field(default_factory=dict)
-    tdm_files: dict[tuple[str, str], tuple[float, Optional[Robots]]] = field(default_factory=dict)
+    robots: RulesKnown = field(default_factory=dict)
+    tdm_files: RulesKnown = field(default_factory=dict)
     resolved: dict[str, str] = field(default_factory=dict)
 
 
@@ -230,18 +233,9 @@ class PageFetcher:
         self._wanted: dict[str, list[Callable[[Outcome], None]]] = {}
         self._kept: OrderedDict[str, tuple[float, Outcome, int]] = OrderedDict()
         self._kept_bytes = 0
-
-        def rules_of(origin: str, response: Response) -> Optional[Robots]:
-            robots = read_robots(response.status, response.body, user_agent=user_agent)
-            if robots is not None and robots.crawl_delay_seconds:
-                polite.slow_down(origin, robots.crawl_delay_seconds)
-            return robots
-
         self._robots = self._tdm_file = None
         if honour_robots:
-            self._robots = _OriginFile(
-                polite, "/robots.txt", ROBOTS_MOST_BYTES, rules_of, hosts.robots, clock, self._product
-            )
+            self._robots = RobotsFile(polite, user_agent, hosts.robots, clock)
         if "tdm-file" in self._honoured:
             self._tdm_file = _OriginFile(
                 polite,
@@ -258,8 +252,7 @@ class PageFetcher:
 
         `afresh` takes no answer that was kept: for an entry that has changed, or is tried again.
 
-        Errors are what `HttpClient.fetch` and `read_page` raise, and robots_disallowed, robots_unreachable,
-        host_asked_to_wait.
+        Errors are what `HttpClient.fetch` and `read_page` raise, and what `RobotsFile.check` does.
         """
         url = url.partition("#")[0]
         if url in self._wanted:
@@ -272,7 +265,7 @@ class PageFetcher:
         self._wanted[url] = [then]
         start = self._resolved.get(url, url)
 
-        def allowed(robots: Union[Robots, Exception]) -> None:
+        def allowed(robots: Rules) -> None:
             refusal = _refusal(robots, start)
             if refusal is not None:
                 self._answer(url, refusal)
@@ -348,18 +341,16 @@ class PageFetcher:
         kept = self._kept.pop(url, None)
         self._kept_bytes -= kept[2] if kept is not None else 0
 
-    def _ask_robots(self, url: str, then: Callable[[Union[Robots, Exception]], None]) -> None:
+    def _ask_robots(self, url: str, then: Callable[[Rules], None]) -> None:
         if self._robots is None:
             then(Robots(None, ""))
         else:
             self._robots.ask(url, then)
 
     async def check_robots(self, url: str) -> None:
-        """Raise robots_disallowed or robots_unreachable where `url` may not be asked."""
+        """Raise as `RobotsFile.check` where robots.txt is honoured."""
         if self._robots is not None:
-            refusal = _refusal(await self._robots.rules_for(url), url)
-            if refusal is not None:
-                raise refusal
+            await self._robots.check(url)
 
 
 class _OriginFile:
@@ -369,7 +360,7 @@ class _OriginFile:
         polite: sends the request.
         path: of the file.
         most_bytes: that are read of it.
-        read: returns the rules in an answer of an origin, None when they are to be waited for.
+        read: returns the rules in an answer of an origin; None when they are to be waited for.
         known: where they are remembered, by `product` and origin.
         clock: monotonic, in seconds.
         product: whose rules they are.
@@ -381,20 +372,20 @@ class _OriginFile:
         path: str,
         most_bytes: int,
         read: Callable[[str, Response], Optional[Robots]],
-        known: dict[tuple[str, str], tuple[float, Optional[Robots]]],
+        known: RulesKnown,
         clock: Callable[[], float],
         product: str,
     ) -> None:
         self._polite, self._path, self._most_bytes, self._read = polite, path, most_bytes, read
         self._known, self._clock, self._product = known, clock, product
-        self._waiting: dict[str, list[Callable[[Union[Robots, Exception]], None]]] = {}
+        self._waiting: dict[str, list[Callable[[Rules], None]]] = {}
 
-    def ask(self, url: str, then: Callable[[Union[Robots, Exception]], None]) -> None:
+    def ask(self, url: str, then: Callable[[Rules], None]) -> None:
         """Call `then` with the rules for `url`, or with what makes them unknown; possibly at once."""
         origin = origin_of(url)
         known = self._known.get((self._product, origin))
         if known is not None and known[0] > self._clock():
-            then(known[1] or self._unreachable(origin))
+            then(known[1])
             return
         if origin in self._waiting:
             self._waiting[origin].append(then)
@@ -402,19 +393,19 @@ class _OriginFile:
         self._waiting[origin] = [then]
         self._polite.when_due(url, lambda turn: self._fetch(turn, origin), lambda error: self._tell(origin, error))
 
-    async def rules_for(self, url: str) -> Union[Robots, Exception]:
+    async def rules_for(self, url: str) -> Rules:
         """Return the rules for `url`, or what makes them unknown."""
-        told: asyncio.Future[Union[Robots, Exception]] = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[Rules] = asyncio.get_running_loop().create_future()
         self.ask(url, lambda robots: None if told.done() else told.set_result(robots))
         return await told
 
     async def _fetch(self, turn: Turn, origin: str) -> None:
-        rules: Optional[Robots]
+        rules: Rules
         try:
             response = await self._polite.fetch(turn, origin + self._path, max_bytes=self._most_bytes, cut=True)
-            rules = self._read(origin, response)
-        except TransientError:
-            rules = None
+            rules = self._read(origin, response) or self._unreachable(origin)
+        except TransientError as error:
+            rules = self._unreachable(origin, error)
         except RejectedError:
             rules = Robots(None, "")  # nothing that could be read: as good as none (RFC 9309, 2.3.1.3)
         except Exception as error:
@@ -422,20 +413,54 @@ class _OriginFile:
             return
         if len(self._known) >= MOST_ORIGINS:
             self._known.clear()
-        keep = ROBOTS_SECONDS if rules is not None else ROBOTS_RETRY_SECONDS
+        keep = ROBOTS_SECONDS if isinstance(rules, Robots) else ROBOTS_RETRY_SECONDS
         self._known[self._product, origin] = (self._clock() + keep, rules)
-        self._tell(origin, rules or self._unreachable(origin))
+        self._tell(origin, rules)
 
-    def _tell(self, origin: str, rules: Union[Robots, Exception]) -> None:
+    def _tell(self, origin: str, rules: Rules) -> None:
         for then in self._waiting.pop(origin, ()):
             then(rules)
 
-    def _unreachable(self, origin: str) -> TransientError:
-        message = f"{origin}{self._path} cannot be had for now"
+    def _unreachable(self, origin: str, error: Optional[TransientError] = None) -> TransientError:
+        if error is not None and error.reason in _NO_SITE:
+            return TransientError(error.message, reason=error.reason, url=origin)
+        message = f"{origin}{self._path} cannot be had for now; try again later"
         return TransientError(message, reason="robots_unreachable", url=origin)
 
 
-def _refusal(robots: Union[Robots, Exception], url: str) -> Optional[Exception]:
+class RobotsFile(_OriginFile):
+    """What the robots.txt of each origin permits `user_agent`; `seen` is called with an origin and its answer."""
+
+    def __init__(
+        self,
+        polite: PoliteClient,
+        user_agent: str,
+        known: RulesKnown,
+        clock: Callable[[], float],
+        seen: Callable[[str, Response], None] = lambda origin, response: None,
+    ) -> None:
+        def read(origin: str, response: Response) -> Optional[Robots]:
+            seen(origin, response)
+            robots = read_robots(response.status, response.body, user_agent=user_agent)
+            if robots is not None and robots.crawl_delay_seconds:
+                polite.slow_down(origin, robots.crawl_delay_seconds)
+            return robots
+
+        super().__init__(polite, "/robots.txt", ROBOTS_MOST_BYTES, read, known, clock, product_of(user_agent))
+
+    async def check(self, url: str) -> None:
+        """Let pass what may be asked.
+
+        Raises:
+            TransientError: robots_unreachable, host_asked_to_wait, host_silent, dns_failed, connect_failed.
+            RejectedError: robots_disallowed, bad_url.
+        """
+        refusal = _refusal(await self.rules_for(url), url)
+        if refusal is not None:
+            raise refusal.with_traceback(None)  # it is remembered: raised again and again its traceback would grow
+
+
+def _refusal(robots: Rules, url: str) -> Optional[Exception]:
     if isinstance(robots, Exception):
         return robots
     if robots.allows(url):

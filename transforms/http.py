@@ -1,4 +1,4 @@
-"""HTTP for a worker that follows links written by strangers: the only file that opens outgoing sockets.
+"""HTTP for a worker that follows links written by strangers; it and open_tunnel.py alone open outgoing sockets.
 
 Decisions:
     Every address is checked twice: in the resolver, so that a forbidden answer is named before anything is tried, and
@@ -8,7 +8,9 @@ Decisions:
 
     A pool keeps connections per host name, so one opened under an allowance is never used for another name.
 
-    Bodies are decompressed in bounded steps (bounded_body.py): aiohttp's own way has no cap.
+    Bodies are decompressed in bounded steps (bounded_body.py): aiohttp's own way has no cap. What is neither header nor
+    body (interim answers, the framing of chunks) is counted with it, by a handler that aiohttp takes through an
+    attribute that is not public; the floods of tests/hostile would run on if it were no longer called.
 
     The wall clock covers the whole exchange, since a server that drips defeats any timeout per read. Waiting for
     leave to ask the next host (`before_hop`) is not counted: that is our own politeness, not the server's doing.
@@ -16,16 +18,11 @@ Decisions:
     Cookies live for one chain of redirects: consent pages need them, nothing else may remember anything. What the
     caller sent as headers goes to another origin only if it cannot be a secret.
 
-    Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them. A proxy
-    that the operator names is told the address that was checked, never a name, and is only asked for tunnels (CONNECT),
-    for http as well: a request by absolute address would have to carry the name in its Host, which a proxy must
-    replace by what stands in the address (RFC 9112, 3.2.2), so that the wrong site of a shared server would answer.
-    Within the tunnel everything is as without one: name, TLS, cookies, pool. It is opened where aiohttp connects, by a
-    method that is not public (aiohttp-socks overrides it too); if it were no longer called, no socket could be made.
+    Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them. One that
+    the operator names is given what was checked here (open_tunnel.py).
 
-Limits: a proxy must allow CONNECT to the ports of the feeds, 80 among them, and may itself speak plain HTTP only.
-aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections do. What
-is neither header nor body (interim answers, the framing of chunks) is bounded by the wall clock alone.
+Limits: aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections
+do.
 """
 
 import asyncio
@@ -35,21 +32,21 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Optional
 from urllib.parse import unquote
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
-from transforms.address_rules import AddressRules, AllowedHost, Proxy, parse_allow_host, parse_proxy
+from transforms.address_rules import AddressRules, AllowedHost, parse_allow_host
 from transforms.bounded_body import ACCEPT_ENCODING, BoundedBody, coding_of
 from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
+from transforms.open_tunnel import Proxy, ProxyError, TunnelConnector, parse_proxy
+from transforms.resolve_names import CheckedResolver, ForbiddenAddressError
 
 __all__ = ["AllowedHost", "HttpClient", "Proxy", "Response", "fetch_once", "parse_allow_host", "parse_proxy"]
 
@@ -59,9 +56,7 @@ MOST_HEADERS = 200
 MOST_BESIDE_BYTES = 1024 * 1024  # of headers, chunk sizes and the like beside the body
 DNS_TTL_SECONDS = 60
 KEEP_OPEN_SECONDS = 3.0  # covers the spacing between two pages of a site; longer would hold thousands of files open
-DNS_THREADS = 32  # a resolver blocks for many seconds on a dead name server; 6 (the loop's own pool) would stop all
 
-_PROXY_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS_FOR_ANYONE = frozenset({"accept", "accept-language", "if-none-match", "if-modified-since", "a-im"})
 _TEXT_TYPE = re.compile(
@@ -85,120 +80,6 @@ class Response:
     body: bytes
     redirects: tuple[tuple[int, str], ...] = ()
     bytes_on_wire: int = 0
-
-
-class _ForbiddenAddressError(OSError):
-    """An OSError, so that aiohttp treats it as an address that cannot be connected to and cleans up after it."""
-
-    def __init__(self, host: str, address: str) -> None:
-        super().__init__(f"{address} is not public")
-        self.host, self.address = host, address
-
-
-class _ProxyError(OSError):
-    """The proxy gave no tunnel; `reason` says whether it is the proxy's doing or that of where it was to lead."""
-
-    def __init__(self, message: str, reason: str = "proxy_failed") -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class _TunnelConnector(aiohttp.TCPConnector):
-    """Reaches every server through `proxy`, at the addresses that `check` lets pass."""
-
-    def __init__(self, proxy: Proxy, check: Callable[[tuple[Any, ...]], None], **options: Any) -> None:
-        super().__init__(socket_factory=_refuse_socket, **options)
-        self._proxy, self._check = proxy, check
-
-    async def _wrap_create_connection(
-        self, *args: Any, addr_infos: list[Any], req: Any, timeout: Any, client_error: Any = None, **kwargs: Any
-    ) -> Any:
-        kind = client_error or aiohttp.ClientConnectorError
-        # IPv4 first: whether the proxy has IPv6 is not known here. aiohttp comes back without those that failed.
-        chosen = next((info for info in addr_infos if info[0] == socket.AF_INET), addr_infos[0])
-        try:
-            self._check(chosen)
-            async with asyncio.timeout(timeout.sock_connect):
-                tunnel = await _open_tunnel(self._proxy, *chosen[4][:2])
-        except TimeoutError as error:
-            raise kind(req.connection_key, _ProxyError(f"{_named(self._proxy)} does not answer")) from error
-        except OSError as error:
-            raise kind(req.connection_key, error) from error
-        return await self._wrap_existing_connection(
-            *args, req=req, timeout=timeout, client_error=kind, sock=tunnel, **kwargs
-        )
-
-
-def _refuse_socket(address_info: tuple[Any, ...]) -> socket.socket:
-    raise _ProxyError("no way but through the proxy is allowed")
-
-
-async def _open_tunnel(proxy: Proxy, address: str, port: int) -> socket.socket:
-    """Return a socket that leads through `proxy` to `address`; raises _ProxyError."""
-    try:
-        tunnel = await _connect(proxy.host, proxy.port)
-        try:
-            await _ask_for_tunnel(tunnel, proxy, f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-        except BaseException:
-            tunnel.close()
-            raise
-    except _ProxyError:
-        raise
-    except (OSError, UnicodeError) as error:
-        raise _ProxyError(f"{_named(proxy)} cannot be reached ({getattr(error, 'strerror', '') or error})") from error
-    return tunnel
-
-
-async def _connect(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    failed = OSError("no address")
-    for family, kind, protocol, _, where in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        peer = socket.socket(family, kind, protocol)
-        peer.setblocking(False)
-        try:
-            await loop.sock_connect(peer, where)
-        except OSError as error:
-            peer.close()
-            failed = error
-        except BaseException:
-            peer.close()
-            raise
-        else:
-            return peer
-    raise failed
-
-
-async def _ask_for_tunnel(tunnel: socket.socket, proxy: Proxy, target: str) -> None:
-    loop = asyncio.get_running_loop()
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.credentials:
-        lines.append("Proxy-Authorization: Basic " + base64.b64encode(proxy.credentials.encode()).decode("ascii"))
-    await loop.sock_sendall(tunnel, ("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
-    said = b""
-    while b"\r\n\r\n" not in said:
-        more = await loop.sock_recv(tunnel, 4_096)
-        said += more
-        if not more or len(said) > MOST_HEADER_BYTES:
-            raise _ProxyError(f"{_named(proxy)} does not answer as a proxy")
-    match = _PROXY_STATUS.match(said)
-    status = int(match[1]) if match is not None else 0
-    if 200 <= status < 300:
-        if not said.endswith(b"\r\n\r\n"):  # the server speaks second, so this could only be the proxy's own
-            raise _ProxyError(f"{_named(proxy)} says more than it was asked")
-        return
-    if not status:
-        raise _ProxyError(f"{_named(proxy)} does not answer as a proxy")
-    if status == 407:
-        raise _ProxyError(f"{_named(proxy)} wants credentials: NEWSBEAM_PROXY_AUTH=USER:PASSWORD, or in its address")
-    hint = "; it must allow CONNECT to this port" if status < 500 else ""
-    raise _ProxyError(
-        f"{_named(proxy)} answered {status} to CONNECT {target}{hint}",
-        reason="proxy_failed" if status < 500 else "connect_failed",
-    )
-
-
-def _named(proxy: Proxy) -> str:
-    return f"the proxy {proxy.host}:{proxy.port}"
 
 
 class _FloodError(aiohttp.ClientError):
@@ -226,43 +107,6 @@ class _CountedHandler(ResponseHandler):
             self.transport.abort()
             return
         super().data_received(data)
-
-
-class _CheckedResolver(AbstractResolver):
-    def __init__(self, rules: AddressRules) -> None:
-        self._rules = rules
-        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="newsbeam-dns")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        addresses = self._rules.pinned_addresses(host)
-        if not addresses:
-            loop = asyncio.get_running_loop()
-            infos = await loop.run_in_executor(self._threads, _look_up, host, port, family)
-            addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
-            permitted = [address for address in addresses if self._rules.permit(host, address)]
-            if addresses and not permitted:
-                raise _ForbiddenAddressError(host, addresses[0])
-            addresses = permitted
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _look_up(host: str, port: int, family: int) -> list[tuple[Any, ...]]:
-    return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
 
 
 _HOST_UNDER_WAY: ContextVar[str] = ContextVar("_HOST_UNDER_WAY", default="")
@@ -315,7 +159,7 @@ class HttpClient:
         self._max_body_bytes = max_body_bytes
         self._max_redirects = max_redirects
         self._opened: Optional[aiohttp.ClientSession] = None
-        self._resolver = _CheckedResolver(self._rules)
+        self._resolver = CheckedResolver(self._rules)
 
     async def fetch(
         self,
@@ -383,7 +227,7 @@ class HttpClient:
             connector = (
                 aiohttp.TCPConnector(socket_factory=self._checked_socket, **options)
                 if self._proxy is None
-                else _TunnelConnector(self._proxy, self._check_address, **options)
+                else TunnelConnector(self._proxy, self._check_address, **options)
             )
             handler = type("_Handler", (_CountedHandler,), {"most_bytes": self._max_body_bytes + MOST_BESIDE_BYTES})
             connector._factory = functools.partial(handler, loop=connector._loop)
@@ -402,7 +246,7 @@ class HttpClient:
     def _check_address(self, address_info: tuple[Any, ...]) -> None:
         host, address = _HOST_UNDER_WAY.get(), str(address_info[4][0])
         if not self._rules.permit(host, address):
-            raise _ForbiddenAddressError(host, address)
+            raise ForbiddenAddressError(host, address)
 
     def _checked_socket(self, address_info: tuple[Any, ...]) -> socket.socket:
         self._check_address(address_info)
@@ -482,12 +326,12 @@ class HttpClient:
         """Return what `error` means for `url`; what is no network error is a defect and raised as it is."""
         cause = getattr(error, "os_error", None)
         kind: type[IngestError] = TransientError
-        if isinstance(cause, _ForbiddenAddressError):
+        if isinstance(cause, ForbiddenAddressError):
             network = f"{cause.address}/{128 if ':' in cause.address else 32}"
             kind, reason = RejectedError, "forbidden_address"
             what = f"{cause.host} resolves to {cause.address}, which is not public; "
             what += f"allow it with --allow-host {cause.host}={network}"
-        elif isinstance(cause, _ProxyError):
+        elif isinstance(cause, ProxyError):
             reason, what = cause.reason, str(cause)
         elif isinstance(error, aiohttp.ConnectionTimeoutError):
             reason, what = "timeout", f"no connection within {self._connect_timeout_seconds:g} seconds"

@@ -5,12 +5,16 @@ Decisions:
     that is the reservation of text and data mining, since mining is what newsbeam does and the law of the EU gives this
     signal force. The others speak of other uses: an agency's copy says noindex, a third of news pages say noarchive.
 
+    A reservation covers the text, not one address of it: what the feed has of a reserved page is not taken in its
+    place, unless the setting feed_text_for_reserved says so (entry_pages.feed_text_stands_in). A page that robots.txt
+    forbids is another matter: that is about fetching.
+
     The more specific word counts, the head of the page before its header before the file of the site (Source: TDM
     Reservation Protocol, final report of 2024). Robots directives count when they are addressed to all crawlers or to
     this one by its product name.
 
-Limits: a tdmrep.json that cannot be had says nothing. What a publisher puts into a feed is not asked about: the text of
-the feed stands in for a page that is reserved, as for any that cannot be had.
+Limits: a tdmrep.json that cannot be had says nothing. Where the feed carries the full text its page is not asked for,
+so what that page reserves is not known.
 """
 
 import json

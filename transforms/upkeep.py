@@ -36,7 +36,8 @@ import pyarrow.parquet as pq
 
 from transforms import lake as lake_module
 from transforms.errors import LakeError, one_line
-from transforms.lake import DataFile, Lake, TableUpkeep
+from transforms.lake import Lake
+from transforms.lake_table import DataFile, TableUpkeep
 from transforms.schemas import TABLES, TableSchema
 
 HOUR_SECONDS, DAY_SECONDS = 3_600, 86_400

@@ -19,7 +19,7 @@ import pytest
 from pipelines.demo.newsroom import Newsroom
 from transforms import lake as lake_module
 from transforms.article_url import article_id_of, article_url
-from transforms.commit import check_books
+from transforms.check_books import check_books
 from transforms.lake import open_lake
 from transforms.schemas import ARTICLES, DEAD_LETTERS
 

@@ -88,7 +88,7 @@ def connected(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise socket.gaierror(socket.EAI_NONAME, "no such name in the zoo") from None
 
     monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", record)
-    monkeypatch.setattr("transforms.http._look_up", resolve)
+    monkeypatch.setattr("transforms.resolve_names._look_up", resolve)
     return seen
 
 
