@@ -16,6 +16,9 @@ Decisions:
     opens no more than the footer. The names go down one step only; what was folded again is followed through the
     footers of files that lie in the folder until they are vacuumed.
 
+    A rewritten file (see `TableUpkeep.replace`) has the same rows with other texts: it names its sources likewise, but
+    a memory that holds them must read it. What cannot take a row twice begins afresh then.
+
     A fold commits on exactly the version it looked at, without deltalake's own retries: those let two folds of the same
     files through, and every row was there twice (measured with 1.6.6). It names no application id, so that it never
     outruns a writer of rows.
@@ -49,7 +52,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from transforms.errors import LakeError, one_line
 from transforms.key_map import KeyMap, key_of, keys_of, mix
 from transforms.records import FeedState
-from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES, TableSchema
+from transforms.schemas import ALL_TABLES, ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES, TableSchema
 
 APP_ID = "newsbeam"
 FOR_EVER = (1 << 63) - 1  # "known until": an entry that is never tried again in this version
@@ -59,7 +62,7 @@ KEPT_HOURS = 24  # replaced files stay as long for whoever reads an older versio
 
 _FOLD_TRIES = 10  # beside a writer that commits without a pause about every second try is outrun
 _FOLDED_FROM = b"newsbeam.folded_from"
-_FOLDED_PREFIX = "fold-"
+_FOLDED_PREFIX, _REWRITTEN_PREFIX = "fold-", "rewrite-"
 _SCHEMA_PROPERTY = "newsbeam.schemaVersion"
 _CONFIGURATION = {
     # Opening with a checkpoint each 50 commits stays near 40 ms where the bare log takes 400 ms at 1,000 commits.
@@ -100,7 +103,7 @@ class DataFile:
 
 
 def _is_folded(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(_FOLDED_PREFIX)
+    return path.rpartition("/")[2].startswith((_FOLDED_PREFIX, _REWRITTEN_PREFIX))
 
 
 class _Table:
@@ -110,17 +113,37 @@ class _Table:
         self.root, self.spec = root / spec.name, spec
         self.handle = deltalake.DeltaTable(str(self.root))
         self.seen: set[str] = set()
+        self._is_grown = False
         self._files: tuple[int, list[str]] = (-1, [])
         self.check_schema_version()
 
     def check_schema_version(self) -> None:
-        version = int(self.handle.metadata().configuration.get(_SCHEMA_PROPERTY, "0"))
+        version = self._schema_version()
         if version > SCHEMA_VERSION:
             raise LakeError(
                 f"lake {self.root.parent} has schema version {version}, this newsbeam knows {SCHEMA_VERSION}: "
                 "upgrade newsbeam",
                 reason="lake_newer_schema",
             )
+
+    def _schema_version(self) -> int:
+        return int(self.handle.metadata().configuration.get(_SCHEMA_PROPERTY, "0"))
+
+    def grow(self) -> bool:
+        """Add the columns that the table lacks because an older newsbeam made it; return whether there were any.
+
+        The handle stands on a newer version then, which may hold rows of others.
+        """
+        if self._is_grown or self._schema_version() >= SCHEMA_VERSION:
+            self._is_grown = True
+            return False
+        held = {field.name for field in self.handle.schema().fields}
+        wanted = deltalake.Schema.from_arrow(self.spec.schema).fields
+        if missing := [field for field in wanted if field.name not in held]:
+            self.handle.alter.add_columns(missing)
+        # Last: a growth that broke off in between is finished by the next writer.
+        self.handle.alter.set_table_properties({_SCHEMA_PROPERTY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)
+        return True
 
     def refresh(self) -> None:
         try:
@@ -134,6 +157,10 @@ class _Table:
                     f"lake table {self.root} cannot be read ({one_line(str(error))}); is its disk there?",
                     reason="lake_unreadable",
                 ) from error
+
+    def fence(self) -> deltalake.Transaction:
+        """Return what a commit on the version of the handle names, so that it meets no other such commit."""
+        return deltalake.Transaction(APP_ID, self.handle.version() + 1)
 
     def files(self) -> list[str]:
         version = self.handle.version()
@@ -172,7 +199,8 @@ class _Table:
             return {file}, True  # cannot be told: it may hold both
         folder = file.rpartition("/")[0]
         parts = [self._origins(f"{folder}/{name}", seen) for name in names]
-        return set().union(*(held for held, _ in parts)), any(lacks for _, lacks in parts)
+        is_rewritten = file.rpartition("/")[2].startswith(_REWRITTEN_PREFIX)
+        return set().union(*(held for held, _ in parts)), is_rewritten or any(lacks for _, lacks in parts)
 
     def read(self, files: Sequence[str], columns: Sequence[str], keep: Optional[ds.Expression] = None) -> pa.Table:
         """Return `columns` of `files` (relative paths), in the order of the files."""
@@ -293,15 +321,41 @@ class Lake:
             files: read these data files only (relative paths, as `data_files` gives them).
         """
         with self.lock:
-            held = self._tables[table.name]
+            held = self._table(table)
             if files is None:
                 held.refresh()
                 files = self.data_files(table, days=days)
             return held.read(files, columns, keep)
 
+    def batches(
+        self, table: TableSchema, columns: Sequence[str], files: Sequence[str], *, keep: Optional[ds.Expression] = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield `columns` of `files` (relative paths) in small batches, whatever the size of a file.
+
+        Raises:
+            LakeError: a data file cannot be read.
+        """
+        held = self._table(table)
+        try:
+            yield from held.dataset(files).to_batches(
+                columns=list(columns), filter=keep, batch_size=1_000, batch_readahead=1, fragment_readahead=1
+            )
+        except (OSError, pa.ArrowInvalid) as error:
+            raise LakeError(
+                f"lake table {held.root}: a data file cannot be read ({one_line(str(error))}); restore it from a copy",
+                reason="lake_unreadable",
+            ) from error
+
+    def _table(self, spec: TableSchema) -> _Table:
+        """Return a table; one that is made when it is first written (site_lines) is opened when it is first needed."""
+        held = self._tables.get(spec.name)
+        if held is None:
+            held = self._tables[spec.name] = _Table(self.root, spec)
+        return held
+
     def data_files(self, table: TableSchema, *, days: Optional[tuple[str, str]] = None) -> list[str]:
         """Return the data files of a table in the version last looked at; relative paths ``date=…/….parquet``."""
-        files = self._tables[table.name].files()
+        files = self._table(table).files()
         return [f for f in files if days is None or days[0] <= f[5:15] <= days[1]]
 
     def unread_files(
@@ -415,29 +469,70 @@ class Lake:
         day = committed_at.to_utc_datetime(has_tz=True).date().isoformat()
         path = f"date={day}/{uuid.uuid4().hex}.parquet"
         with self._unwritten_on_error(held.root / path):
-            data = pa.Table.from_pylist([dict(row) for row in rows], schema=table.file_schema)
-            size = _write_file(held.root / path, data)
+            if held.grow():
+                raise OutrunError(f"{table.name} has got the columns of schema version {SCHEMA_VERSION}")
+            action = self._written(held, path, rows, committed_at)
             on_point(f"data_file:{table.name}")
-            action = AddAction(
-                path=path,
-                size=size,
-                partition_values={"date": day},
-                modification_time=committed_at.micros // 1000,
-                data_change=True,
-                stats=_stats(data.num_rows, table.key[0], *_range(data[table.key[0]])),
-            )
             on_point(f"before_commit:{table.name}")
             held.handle.create_write_transaction(
                 [action],
                 "append",
                 table.schema,
                 partition_by=["date"],
-                commit_properties=deltalake.CommitProperties(
-                    app_transactions=[deltalake.Transaction(APP_ID, held.handle.version() + 1)]
-                ),
+                commit_properties=deltalake.CommitProperties(app_transactions=[held.fence()]),
             )
         on_point(f"after_commit:{table.name}")
         return path
+
+    def replace_rows(self, table: TableSchema, rows: Sequence[Mapping[str, Any]], *, committed_at: Timestamp) -> None:
+        """Make `rows` all that a table holds, in one transaction; the table is made where it is missing.
+
+        For tables that hold what was learned, never for those that remember what came.
+
+        Raises:
+            OutrunError: another newsbeam wrote to this table meanwhile; nothing was changed.
+            LakeError: the disk is full, or the folder cannot be written; nothing was changed.
+        """
+        with self.lock:
+            path = f"date={committed_at.to_utc_datetime(has_tz=True).date().isoformat()}/{uuid.uuid4().hex}.parquet"
+            with self._unwritten_on_error(self.root / table.name / path):
+                _create_table(self.root, table)
+                held = self._table(table)
+                held.refresh()
+                if held.grow():
+                    raise OutrunError(f"{table.name} has got the columns of schema version {SCHEMA_VERSION}")
+                old = pa.table(held.handle.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
+                removes = [
+                    RemoveAction(
+                        f["path"], True, committed_at.micros // 1000, f["size_bytes"], {"date": f["path"][5:15]}
+                    )
+                    for f in old
+                ]
+                adds = [self._written(held, path, rows, committed_at)] if rows else []
+                on_point(f"before_commit:{table.name}")
+                if adds or removes:
+                    held.handle.create_write_transaction(
+                        [*adds, *removes],
+                        "append",
+                        table.schema,
+                        partition_by=["date"],
+                        commit_properties=deltalake.CommitProperties(
+                            max_commit_retries=0, app_transactions=[held.fence()]
+                        ),
+                    )
+
+    @staticmethod
+    def _written(held: _Table, path: str, rows: Sequence[Mapping[str, Any]], committed_at: Timestamp) -> AddAction:
+        """Write `rows` to a data file and return the action that adds it."""
+        data = pa.Table.from_pylist([dict(row) for row in rows], schema=held.spec.file_schema)
+        return AddAction(
+            path=path,
+            size=_write_file(held.root / path, data),
+            partition_values={"date": path[5:15]},
+            modification_time=committed_at.micros // 1000,
+            data_change=True,
+            stats=_stats(data.num_rows, held.spec.key[0], *_range(data[held.spec.key[0]])),
+        )
 
     @contextlib.contextmanager
     def _unwritten_on_error(self, file: Path) -> Iterator[None]:
@@ -479,12 +574,12 @@ class TableUpkeep:
         columns = (held[name].to_pylist() for name in ("path", "size_bytes", "modification_time"))
         return [DataFile(path, size, at / 1000) for path, size, at in zip(*columns, strict=True)]
 
-    def new_path(self, day: str) -> str:
-        """Return a path for a folded file of a partition; never the same twice."""
-        return f"date={day}/{_FOLDED_PREFIX}{uuid.uuid4().hex}.parquet"
+    def new_path(self, day: str, *, is_rewritten: bool = False) -> str:
+        """Return a path for a folded or rewritten file of a partition; never the same twice."""
+        return f"date={day}/{_REWRITTEN_PREFIX if is_rewritten else _FOLDED_PREFIX}{uuid.uuid4().hex}.parquet"
 
     def footer(self, sources: Sequence[DataFile]) -> Mapping[bytes, bytes]:
-        """Return what the footer of a file folded from `sources` must hold, for those who have read these."""
+        """Return what the footer of a file made of `sources` must hold, for those who have read these."""
         return {_FOLDED_FROM: json.dumps([f.path.rpartition("/")[2] for f in sources]).encode("ascii")}
 
     def replace(
@@ -496,8 +591,9 @@ class TableUpkeep:
         rows: int,
         key_range: tuple[str, str],
         now: float,
+        is_rewritten: bool = False,
     ) -> bool:
-        """Commit that the file at `path` stands for `sources` from now on, in one transaction that changes no row.
+        """Commit that the file at `path` stands for `sources` from now on, in one transaction.
 
         Args:
             sources: data files of one partition.
@@ -506,6 +602,8 @@ class TableUpkeep:
             rows: how many rows it has.
             key_range: least and greatest value of the first column of the table's key.
             now: Unix seconds; the sources are kept for `KEPT_HOURS` from then.
+            is_rewritten: its rows have the same keys, but other values. Who decides on the older version meanwhile
+                is refused and decides again, as beside any writer of rows.
 
         Returns:
             False when others were faster: a source is gone, or each try was outrun. Nothing was changed then.
@@ -519,11 +617,12 @@ class TableUpkeep:
             size=size_bytes,
             partition_values={"date": day},
             modification_time=int(max(f.committed_at for f in sources) * 1000),
-            data_change=False,
+            data_change=is_rewritten,
             stats=_stats(rows, self.spec.key[0], *key_range),
         )
-        removes = [RemoveAction(f.path, False, int(now * 1000), f.size_bytes, {"date": day}) for f in sources]
+        removes = [RemoveAction(f.path, is_rewritten, int(now * 1000), f.size_bytes, {"date": day}) for f in sources]
         with self._readable(self.root):
+            self._table.grow()
             for _ in range(_FOLD_TRIES):
                 self._table.refresh()
                 self._table.check_schema_version()
@@ -537,7 +636,9 @@ class TableUpkeep:
                         "append",
                         self.spec.schema,
                         partition_by=["date"],
-                        commit_properties=deltalake.CommitProperties(max_commit_retries=0),
+                        commit_properties=deltalake.CommitProperties(
+                            max_commit_retries=0, app_transactions=[self._table.fence()] if is_rewritten else None
+                        ),
                     )
                 except CommitFailedError:
                     continue
@@ -573,6 +674,52 @@ class TableUpkeep:
                 f"lake table {root} cannot be folded ({one_line(str(error))}); its rows are as they were",
                 reason="lake_upkeep",
             ) from error
+
+
+class TableView:
+    """One table as a reader sees it who looks at it again and again: a handle of its own, no lock, no memory.
+
+    Args:
+        uri: the lake's folder.
+        spec: which table; it need not be there yet.
+
+    Raises:
+        LakeError: the lake is no local folder.
+    """
+
+    def __init__(self, uri: str, spec: TableSchema) -> None:
+        self._root, self._spec = _folder_of(uri), spec
+        self._table: Optional[_Table] = None
+
+    def version(self) -> int:
+        """Look at the table and return its newest version; -1 while there is none. Costs a listing where none is new.
+
+        Raises:
+            LakeError: the table cannot be read.
+        """
+        if self._table is None and not (self._root / self._spec.name / "_delta_log").exists():
+            return -1
+        try:
+            if self._table is None:
+                self._table = _Table(self._root, self._spec)
+            else:
+                self._table.refresh()
+            return int(self._table.handle.version())
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"lake table {self._root / self._spec.name} cannot be read ({one_line(str(error))})",
+                reason="lake_unreadable",
+            ) from error
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return `columns` of the version last looked at; no rows while there is no table.
+
+        Raises:
+            LakeError: a data file cannot be read.
+        """
+        if self._table is None:
+            return self._spec.schema.empty_table().select(list(columns))
+        return self._table.read(self._table.files(), columns)
 
 
 def _write_file(file: Path, data: pa.Table) -> int:
@@ -621,18 +768,19 @@ def arrow_dataset(uri: str, table: str) -> ds.Dataset:
 
     Args:
         uri: the lake's folder.
-        table: articles, dead_letters or polls.
+        table: articles, dead_letters, polls or site_lines (which is there when `newsbeam learn` has run).
 
     Raises:
         LakeError: there is no such table.
     """
     lake = open_lake(uri, create=False)
-    if table not in lake._tables:
-        raise LakeError(
-            f"lake {uri} has no table {table!r}; its tables are {', '.join(lake._tables)}", reason="no_table"
-        )
+    here = {spec.name: spec for spec in ALL_TABLES if (lake.root / spec.name / "_delta_log").exists()}
+    if table not in here:
+        raise LakeError(f"lake {uri} has no table {table!r}; its tables are {', '.join(here)}", reason="no_table")
     with lake.lock:
-        return lake._tables[table].dataset(lake._tables[table].files())
+        held = lake._table(here[table])
+        held.refresh()
+        return held.dataset(held.files())
 
 
 _open: dict[Path, Lake] = {}
@@ -649,18 +797,22 @@ def open_lake(uri: str, *, create: bool = True) -> Lake:
     Raises:
         LakeError: the folder holds something else, the lake is of a newer schema, or it cannot be read or written.
     """
-    path = uri.removeprefix("file://")
-    if "://" in path:
-        raise LakeError(
-            f"lake {one_line(uri)}: only local folders can hold a lake so far; give a path", reason="lake_unsupported"
-        )
-    root = Path(path).absolute()
+    root = _folder_of(uri)
     with _open_lock:
         lake = _open.get(root)
         if lake is None or not (root / ARTICLES.name).exists():
             lake = _open[root] = _open_or_create(root, create)
     lake.refresh()
     return lake
+
+
+def _folder_of(uri: str) -> Path:
+    path = uri.removeprefix("file://")
+    if "://" in path:
+        raise LakeError(
+            f"lake {one_line(uri)}: only local folders can hold a lake so far; give a path", reason="lake_unsupported"
+        )
+    return Path(path).absolute()
 
 
 def _open_or_create(root: Path, create: bool) -> Lake:
