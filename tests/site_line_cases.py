@@ -145,7 +145,9 @@ def _recipes() -> list[dict[str, Any]]:
 def _poems() -> list[dict[str, Any]]:
     def poem(dice: random.Random, number: int, day: int) -> Sequence[str]:
         verses = story(dice, 3)
-        return [v for verse in verses for v in (verse, "And the tide goes out again")][: -1 if dice.random() < 0.3 else 6]
+        return [v for verse in verses for v in (verse, "And the tide goes out again")][
+            : -1 if dice.random() < 0.3 else 6
+        ]
 
     return site(20, 6, poem)
 
@@ -156,9 +158,7 @@ def _redesign() -> list[dict[str, Any]]:
 
 def _archive() -> list[dict[str, Any]]:
     dice = random.Random(7)
-    return [
-        article(n, 400, [*story(dice), LABEL], origin="archive", published_day=n % 15) for n in range(75)
-    ]
+    return [article(n, 400, [*story(dice), LABEL], origin="archive", published_day=n % 15) for n in range(75)]
 
 
 def _dated_by_the_publisher() -> list[dict[str, Any]]:
@@ -199,7 +199,10 @@ CASES = [
     Case("in Chinese", site(14, 5, _with_tail(CHINESE)), frozenset({CHINESE})),
     Case("a site with few articles", site(14, 2, _with_tail(LABEL))),
     Case("a site of four days", site(4, 20, _with_tail(LABEL))),
-    Case("one article that repeats itself", [*site(14, 5, _with_tail()), article(900, 3, [sentence(random.Random(9)), *[LABEL] * 90])]),
+    Case(
+        "one article that repeats itself",
+        [*site(14, 5, _with_tail()), article(900, 3, [sentence(random.Random(9)), *[LABEL] * 90])],
+    ),
     Case("a burst on one day", _burst()),
     Case("bursts on two days and a drip", _two_bursts_and_a_drip()),
     Case("copies of one article", _copies()),
