@@ -671,7 +671,7 @@ class TableUpkeep:
             yield
         except (DeltaError, OSError) as error:
             raise LakeError(
-                f"lake table {root} cannot be folded ({one_line(str(error))}); its rows are as they were",
+                f"lake table {root} cannot be read or written ({one_line(str(error))}); its rows are as they were",
                 reason="lake_upkeep",
             ) from error
 

@@ -4,6 +4,7 @@
     python -m tests.bench.measure backfill PAGES.jsonl LAKE
     python -m tests.bench.measure ingest LAKE FEEDS HOST...
     python -m tests.bench.measure learn LAKE
+    python -m tests.bench.measure reclean LAKE
 
 Each prints one line of JSON: seconds beyond the imports, rows, the peak resident memory of the process and of its
 largest worker, and by how much the first grew beyond what it was after the imports.
@@ -100,6 +101,22 @@ def learn(lake: str) -> int:
     return len(room.learn(Config(lake=lake), held))
 
 
+def reclean(lake: str) -> int:
+    """All rows of a lake, cleaned again with the lines that are learned first."""
+    from apache_beam.utils.timestamp import Timestamp
+
+    from pipelines import learn_command
+    from pipelines.options import Config
+    from pipelines.reclean_command import Reclean, Wanted
+    from transforms.lake import open_lake
+    from transforms.site_lines import OpenSiteLines, store_site_lines
+
+    held = open_lake(lake)
+    store_site_lines(held, learn_command.learn(Config(lake=lake), held), {}, now=Timestamp.now())
+    _started_now()
+    return Reclean(held, Wanted(), OpenSiteLines(lake)()).run().changed
+
+
 _started, _started_mb = time.perf_counter(), 0.0
 
 
@@ -115,6 +132,7 @@ def main() -> None:
         "backfill": backfill,
         "ingest": ingest,
         "learn": learn,
+        "reclean": reclean,
     }
     work = works[what]
     if what == "baseline":
