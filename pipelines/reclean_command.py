@@ -52,6 +52,7 @@ from transforms.tag_topics import tag_topics
 from transforms.upkeep import rewrite
 
 BATCH_BYTES = 64 << 20  # of Parquet, rewritten together; a larger file alone
+MOST_HELD_ROWS = 5_000  # what is cleaned again is held from the look at a file to its copy; about 10 KB each
 SAMPLES = 10
 _NAMES_SHOWN = 5
 _MOST_TRIES = 10  # a worker's upkeep folds a file of a day a few times
@@ -224,6 +225,9 @@ def _plain(value: Any) -> Any:
 # ---- the lake -------------------------------------------------------------------------------------------------------
 
 
+_Stories = dict[tuple[str, int], Optional[CleanText]]  # by article_id and revision; None: to be cleaned once more
+
+
 class Reclean:
     """Cleans the rows of a lake again.
 
@@ -260,9 +264,9 @@ class Reclean:
         for _ in range(_MOST_TRIES):
             files = [f for f in self._lake.table_upkeep(ARTICLES).files() if f.day == day and f.path not in seen]
             for batch in _batches(files):
-                found, sources, keys = self._look_at(batch)
+                found, sources, stories = self._look_at(batch)
                 if sources and not is_dry_run:
-                    if not rewrite(self._lake, ARTICLES, sources, self._changing(keys), now=self._clock()):
+                    if not rewrite(self._lake, ARTICLES, sources, self._changing(stories), now=self._clock()):
                         break  # folded meanwhile: look at the day again
                     found.files = len(sources)
                 seen.update(file.path for file in batch)
@@ -274,20 +278,22 @@ class Reclean:
             reason="outrun",
         )
 
-    def _look_at(self, files: Sequence[DataFile]) -> tuple[Recleaned, list[DataFile], set[tuple[str, int]]]:
-        """Return what cleaning the rows of `files` comes to, the files of which a row changes, and those rows' keys."""
+    def _look_at(self, files: Sequence[DataFile]) -> tuple[Recleaned, list[DataFile], _Stories]:
+        """Return what cleaning the rows of `files` comes to, the files to be rewritten, and what rows become."""
         found = Recleaned()
         sources: list[DataFile] = []
-        keys: set[tuple[str, int]] = set()
+        stories: _Stories = {}
         for file in files:
-            changed = len(keys)
+            changed = len(stories)
             for part in self._lake.batches(ARTICLES, _COLUMNS, [file.path]):
                 for values in part.to_pylist():
-                    if self._is_wanted(values) and self._look_at_row(values, found):
-                        keys.add((values["article_id"], values["revision"]))
-            if len(keys) > changed:
+                    clean = self._look_at_row(values, found) if self._is_wanted(values) else None
+                    if clean is not None:
+                        is_held = len(stories) < MOST_HELD_ROWS
+                        stories[values["article_id"], values["revision"]] = clean if is_held else None
+            if len(stories) > changed:
                 sources.append(file)
-        return found, sources, keys
+        return found, sources, stories
 
     def _is_wanted(self, values: Mapping[str, Any]) -> bool:
         """Tell whether a row is meant, and was cleaned with anything else than what there is now."""
@@ -301,28 +307,29 @@ class Reclean:
     def _version_for(self, site: Optional[str]) -> str:
         return rules_version(self._lines.lines_of(site), self._wanted.keep)
 
-    def _look_at_row(self, values: Mapping[str, Any], found: Recleaned) -> bool:
+    def _look_at_row(self, values: Mapping[str, Any], found: Recleaned) -> Optional[CleanText]:
         found.rows += 1
         try:
             clean = clean_again(values, self._lines, self._wanted.keep)
         except RejectedError as error:
             found.refused[error.reason] += 1
             found.refused_ids.append(values["article_id"])
-            return False
+            return None
         if clean is not None:
             found.count(change_of(values, clean))
-        return clean is not None
+        return clean
 
-    def _changing(self, keys: set[tuple[str, int]]) -> Callable[[pa.Table], pa.Table]:
-        """Return what makes the rows of a part anew: those of `keys` cleaned, all that are meant with their version."""
+    def _changing(self, stories: _Stories) -> Callable[[pa.Table], pa.Table]:
+        """Return what makes the rows of a part anew: those of `stories`, and the version of all that are meant."""
 
         def change(part: pa.Table) -> pa.Table:
             rows = part.to_pylist()
             for values in rows:
                 if not self._is_wanted(values):
                     continue
-                if (values["article_id"], values["revision"]) in keys:
-                    clean = clean_again(values, self._lines, self._wanted.keep)
+                key = values["article_id"], values["revision"]
+                if key in stories:
+                    clean = stories[key] or clean_again(values, self._lines, self._wanted.keep)
                     if clean is not None:
                         values.update(columns_of(values, clean))
                 values["rules_version"] = self._version_for(values["site"])

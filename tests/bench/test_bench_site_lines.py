@@ -20,7 +20,7 @@ A_COMMIT = 1_000
 SITES, DAYS = 50, 60
 MOST_OF_STRIPPING = 2.0  # a row that is read, hashed and shuffled, against `strip_cruft` on its text
 MOST_MB_BEYOND_IMPORTS = 250
-MOST_OF_STRIPPING_AGAIN = 8.0  # twice stripped, fingerprint, topics, and the row read twice and written
+MOST_OF_STRIPPING_AGAIN = 8.0  # and fingerprint, topics, the row read twice and written, start-up
 
 
 def fill(root: Path, articles: int) -> list[str]:
