@@ -243,6 +243,7 @@ class Reclean:
     ) -> None:
         self._lake, self._wanted, self._lines, self._clock = lake, wanted, lines, clock
         self._since = datetime.fromtimestamp(wanted.since or 0.0, UTC)
+        self._refused: set[tuple[str, int]] = set()  # they keep the version of what they were cleaned with
 
     def run(self, *, is_dry_run: bool = False, progress: Callable[[str], None] = lambda line: None) -> Recleaned:
         """Go through the lake day by day, the oldest first; with `is_dry_run` nothing is written.
@@ -289,8 +290,7 @@ class Reclean:
                 for values in part.to_pylist():
                     clean = self._look_at_row(values, found) if self._is_wanted(values) else None
                     if clean is not None:
-                        is_held = len(stories) < MOST_HELD_ROWS
-                        stories[values["article_id"], values["revision"]] = clean if is_held else None
+                        stories[_key(values)] = clean if len(stories) < MOST_HELD_ROWS else None
             if len(stories) > changed:
                 sources.append(file)
         return found, sources, stories
@@ -314,6 +314,7 @@ class Reclean:
         except RejectedError as error:
             found.refused[error.reason] += 1
             found.refused_ids.append(values["article_id"])
+            self._refused.add(_key(values))
             return None
         if clean is not None:
             found.count(change_of(values, clean))
@@ -325,9 +326,9 @@ class Reclean:
         def change(part: pa.Table) -> pa.Table:
             rows = part.to_pylist()
             for values in rows:
-                if not self._is_wanted(values):
+                key = _key(values)
+                if key in self._refused or not self._is_wanted(values):
                     continue
-                key = values["article_id"], values["revision"]
                 if key in stories:
                     clean = stories[key] or clean_again(values, self._lines, self._wanted.keep)
                     if clean is not None:
@@ -336,6 +337,10 @@ class Reclean:
             return pa.Table.from_pylist(rows, schema=part.schema)
 
         return change
+
+
+def _key(values: Mapping[str, Any]) -> tuple[str, int]:
+    return values["article_id"], values["revision"]
 
 
 def _batches(files: Sequence[DataFile]) -> list[list[DataFile]]:

@@ -188,6 +188,18 @@ def test_twice_changes_nothing(lake: Lake, draft: Make) -> None:
     assert sorted(lake.root.rglob("*.parquet")) == files
 
 
+def test_a_row_that_cannot_be_cleaned_stays_whole_beside_one_that_can(lake: Lake, draft: Make) -> None:
+    can = came(draft, "a", told("a", PROMPT), ruleless=True)
+    cannot = came(draft, "e", PROMPT, ruleless=True, site="three.example")
+    commit(lake, Batch(drafts=[can, cannot]), now=NOON)
+    before = rows(lake)
+    for changed in (1, 0):
+        done = reclean(lake)
+        assert (done.changed, dict(done.refused), done.refused_ids) == (changed, {"no_story": 1}, ["e"])
+    assert rows(lake)["e", 1] == before["e", 1]
+    assert rows(lake)["a", 1]["text"] == told("a")
+
+
 def fill(lake: Lake, draft: Make) -> None:
     """Three days of four commits, each with an article of older rules, one of today's and one of another site."""
     for number in range(12):
