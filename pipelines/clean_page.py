@@ -60,26 +60,32 @@ class CleanedPage:
         }
 
 
-def clean_bytes(data: bytes, *, url: str = "", content_type: Optional[str] = None) -> CleanedPage:
+def clean_bytes(
+    data: bytes, *, url: str = "", content_type: Optional[str] = None, keep: frozenset[str] = frozenset()
+) -> CleanedPage:
     """Return the story of a page (HTML) or a plain text, told apart by how it begins and by `content_type`.
+
+    Kinds of cruft and rules in `keep` are not removed.
 
     Raises:
         RejectedError: the page holds no article, or the bytes are no text.
     """
     if _HTML_START.match(data[:2000]) or (content_type or "").startswith(("text/html", "application/xhtml")):
         article = extract_article(data, url=url)
-        clean = strip_cruft(article.text, title=article.title, site=site_of(url) or None, language=article.language)
+        clean = strip_cruft(
+            article.text, title=article.title, site=site_of(url) or None, language=article.language, keep=keep
+        )
         return CleanedPage(article.title, article.text, clean, article, url)
     if b"\x00" in data[:4096]:
         raise RejectedError("the input is neither a page nor a text (it holds NUL bytes)", reason="not_text", url=url)
-    return clean_plain_text(_decode(data), url=url)
+    return clean_plain_text(_decode(data), url=url, keep=keep)
 
 
-def clean_plain_text(text: str, *, url: str = "") -> CleanedPage:
+def clean_plain_text(text: str, *, url: str = "", keep: frozenset[str] = frozenset()) -> CleanedPage:
     """Return the story of a plain text; its first line is the headline only where that is certain."""
     title, body = split_headline(text)
     language = detect_language(body)
-    clean = strip_cruft(body, title=title, site=site_of(url) or None, language=language)
+    clean = strip_cruft(body, title=title, site=site_of(url) or None, language=language, keep=keep)
     return CleanedPage(title, body, clean, ExtractedArticle(title=title, text=body, language=language), url)
 
 
@@ -119,13 +125,17 @@ def add_flags(parser: argparse.ArgumentParser, options: Any) -> None:
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     parser.add_argument("--explain", action="store_true", help="show on stderr what was removed, and by which rule")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour of --explain")
+    options.add_keep_flag(parser)
     options.add_http_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `newsbeam clean`."""
+    from pipelines.options import read_keep_kinds
+
+    keep = read_keep_kinds(args)
     data, url, content_type = _read(args)
-    page = clean_bytes(data, url=url, content_type=content_type)
+    page = clean_bytes(data, url=url, content_type=content_type, keep=keep)
     if args.format == "json":
         print(json.dumps(page.as_json(), ensure_ascii=False, indent=2))
     else:

@@ -282,6 +282,8 @@ _COMMANDS = {
     "stream": _Command("poll feeds for as long as it runs and commit what is new", _stream_flags, _stream),
     "backfill": _Command("commit archived pages (WARC or JSONL) to the lake", _backfill_flags, _backfill),
     "replay": _in_room("pipelines.replay_command", "try entries that failed again now"),
+    "learn": _in_room("pipelines.learn_command", "learn the lines that sites repeat under their stories"),
+    "reclean": _in_room("pipelines.reclean_command", "apply newer rules and learned lines to rows of the lake"),
     "clean": _in_room("pipelines.clean_page", "print the story of one page or text file"),
     "feeds": _in_room("pipelines.feeds_command", "check the health of a list of feeds, or export it"),
     "show": _in_room("pipelines.show_article", "print one article of the lake, and why it is as it is"),

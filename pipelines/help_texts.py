@@ -33,6 +33,16 @@ examples:
   newsbeam replay --reason http_503 --since 2d        a site was down
   newsbeam replay --site example.org                  permanent dead letters as well
 """,
+    "learn": """\
+examples:
+  newsbeam learn --dry-run                            what would be learned, with the evidence
+  newsbeam learn && newsbeam reclean                  once a day or week: learn, then clean what is there
+""",
+    "reclean": """\
+examples:
+  newsbeam reclean --dry-run                          how many rows would change, and samples of what
+  newsbeam reclean --site example.org --since 7d
+""",
     "clean": """\
 examples:
   newsbeam clean https://example.org/2026/story.html

@@ -29,6 +29,7 @@ from transforms.extract_text import ExtractText
 from transforms.fingerprint import FingerprintArticles
 from transforms.lake import open_lake
 from transforms.records import CommitItem, Draft, Failure, FeedSpec, Poll, Wave
+from transforms.site_lines import OpenSiteLines
 from transforms.strip_cruft import StripCruft
 from transforms.tag_topics import TagTopics
 
@@ -52,7 +53,9 @@ def clean(pages: Any, failures: Any, polls: Any, config: Config, *, is_stream: b
     extracted = pages | "extract text" >> ExtractText(
         workers=config.workers, strict=config.strict, carry_over=is_stream
     )
-    stripped = extracted.rows | "strip cruft" >> StripCruft(strict=config.strict)
+    stripped = extracted.rows | "strip cruft" >> StripCruft(
+        strict=config.strict, keep=config.keep_kinds, open_site_lines=OpenSiteLines(config.lake)
+    )
     fingerprinted = stripped.rows | "fingerprint" >> FingerprintArticles(strict=config.strict)
     tagged = fingerprinted.rows | "tag topics" >> TagTopics(strict=config.strict)
     all_failures = (

@@ -30,6 +30,7 @@ from transforms.http import AllowedHost, Proxy, parse_allow_host, parse_proxy
 from transforms.page_reservations import known_signals
 from transforms.poll_feeds import LONGEST_SECONDS, SHORTEST_SECONDS
 from transforms.records import FeedSpec
+from transforms.strip_cruft import kinds_to_keep
 
 _log = logging.getLogger("newsbeam.options")
 
@@ -55,6 +56,9 @@ contact = "mailto:you@example.org"
 
 # Lists of feeds beside the tables below: OPML, TOML tables as below, or one address a line. Relative to this file.
 # feed_lists = ["feeds.opml", "more.txt"]
+
+# What of the cruft stays in the stories all the same; `newsbeam clean --keep-kind x page.html` lists the kinds.
+# keep_kinds = ["author_bio", "opinion_note", "pr_about"]
 
 # Feeds polled together, and lost together if the machine dies in the middle.
 # feeds_per_wave = 200
@@ -94,7 +98,7 @@ url = "https://example.org/feed.xml"
 """
 
 _KNOWN = {
-    "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers"},
+    "": {"lake", "contact", "feed_lists", "feeds_per_wave", "http", "feeds", "workers", "keep_kinds"},
     "http": {
         "spacing_seconds",
         "requests_per_domain",
@@ -121,6 +125,7 @@ class Config:
     runner: str = "FnApiRunner"
     only_due: bool = False
     strict: bool = False
+    keep_kinds: frozenset[str] = frozenset()
 
 
 def user_agent_of(version: str, contact: Optional[str]) -> str:
@@ -178,8 +183,34 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lake", metavar="DIR", help="where the lake is (default: the file's, else ./lake)")
 
 
+def add_keep_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of commands that strip cruft."""
+    parser.add_argument(
+        "--keep-kind",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="cruft that stays: author_bio, opinion_note, ... (repeatable; replaces keep_kinds of the file)",
+    )
+
+
+def read_keep_kinds(args: argparse.Namespace) -> frozenset[str]:
+    """Return the kinds of cruft that stay, as the flag or the settings file names them.
+
+    Raises:
+        UsageError: there is no such kind, or the file cannot be read.
+    """
+    return _keep_kinds(args, read_settings(args))
+
+
+def _keep_kinds(args: argparse.Namespace, data: Mapping[str, Any]) -> frozenset[str]:
+    names = getattr(args, "keep_kind", None) or data.get("keep_kinds", [])
+    return kinds_to_keep([str(name) for name in names])
+
+
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of commands that run the graph."""
+    add_keep_flag(parser)
     parser.add_argument("--workers", type=positive, metavar="N", help="extraction processes (default: one a core)")
     parser.add_argument(
         "--runner",
@@ -242,6 +273,7 @@ def add_stream_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-interval", type=interval, default=86_400.0, metavar="TIME", help="likewise, of a quiet one (1d)"
     )
+    add_keep_flag(parser)
     parser.add_argument("--workers", type=positive, metavar="N", help="extraction processes (default: one a core)")
     parser.add_argument(
         "--status-address",
@@ -399,6 +431,7 @@ def read_config(
         runner=args.runner if getattr(args, "runner", None) in BATCH_RUNNERS else BATCH_RUNNERS[0],
         only_due=getattr(args, "only_due", False),
         strict=getattr(args, "strict", False),
+        keep_kinds=_keep_kinds(args, data),
     )
     if needs_feeds:
         feeds = read_feeds(args, data, needs_secrets=True)
@@ -492,6 +525,7 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
         ("", "feeds_per_wave", int),
         ("", "workers", int),
         ("", "feeds", list),
+        ("", "keep_kinds", list),
         ("http", "allow_hosts", list),
         ("http", "proxy", str),
         ("http", "honour_reservations", list),

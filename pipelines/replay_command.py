@@ -126,16 +126,30 @@ def read_wanted(args: argparse.Namespace, *, now: float) -> Wanted:
             feed_ids.append(name)
         else:
             feed_ids += [feed.feed_id for feed in feeds_from_urls([name], "--feed")]
+    return Wanted(tuple(args.reason), sites_named(args.site), tuple(feed_ids), since_named(args.since, now))
+
+
+def sites_named(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the registrable domains that values of ``--site`` mean.
+
+    Raises:
+        UsageError: one is no domain.
+    """
     sites = []
-    for name in args.site:
+    for name in names:
         site = site_of(f"https://{name}/") if "/" not in name else ""
         if not site:
             raise UsageError(f"--site {name!r} is no domain; write it as example.org")
         sites.append(site)
-    return Wanted(tuple(args.reason), tuple(sites), tuple(feed_ids), _since(args.since, now))
+    return tuple(sites)
 
 
-def _since(text: Optional[str], now: float) -> Optional[float]:
+def since_named(text: Optional[str], now: float) -> Optional[float]:
+    """Return the Unix seconds that the value of ``--since`` means; None where there is none.
+
+    Raises:
+        UsageError: it is neither a day nor a time.
+    """
     if text is None:
         return None
     try:

@@ -77,6 +77,11 @@ def test_init_writes_a_file_that_ingest_can_read_and_keeps_one_that_is_there(
         ("lakes = 'x'", "unknown setting 'lakes'; known are"),
         ("[http]\nspacing = 1", "unknown setting 'spacing' in [http]"),
         ("feeds_per_wave = 'many'", "feeds_per_wave = 'many' is not what it should be"),
+        ("keep_kinds = 'author_bio'", "keep_kinds = 'author_bio' is not what it should be"),
+        (
+            "keep_kinds = ['bios']",
+            "keep_kinds: unknown kind 'bios'; known are advert, affiliate, app, audio_widget, author_bio",
+        ),
         ("[[feeds]]\ntitle = 'x'", "[[feeds]] table 1 has no url"),
         (
             "[[feeds]]\nurl = 'https://a.example/f'\nlang = 'en'",
@@ -175,6 +180,26 @@ def test_clean_of_a_page_from_stdin_explains_itself(tmp_path: Path) -> None:
     assert "title: Pier to be rebuilt" in explained
     assert "[-Subscribe to our newsletter" in explained
     assert "newsletter" in explained.rsplit("removed:", 1)[1]
+
+
+def test_kinds_of_the_settings_file_stay_unless_flags_name_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.options import Config
+
+    monkeypatch.chdir(tmp_path)
+    Path("newsbeam.toml").write_text("contact = 'mailto:you@example.org'\nkeep_kinds = ['newsletter']\n", "utf-8")
+    Path("page.html").write_text(PAGE, "utf-8")
+    prompt = "Subscribe to our newsletter to get the latest posts sent to your email."
+    assert newsbeam("clean", "page.html") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == prompt
+    assert newsbeam("clean", "page.html", "--keep-kind", "author_bio") == 0
+    assert prompt not in capsys.readouterr().out
+    seen: list[Config] = []
+    monkeypatch.setattr("pipelines.ingest.ingest", lambda config, **kwargs: seen.append(config))
+    for flags in ([], ["--keep-kind", "author_bio", "--keep-kind", "pr_about"]):
+        assert newsbeam("ingest", "https://a.example/feed", *flags) == 0
+    assert [set(config.keep_kinds) for config in seen] == [{"newsletter"}, {"author_bio", "pr_about"}]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from tests.conftest import NOON
 from transforms import lake as lake_module
+from transforms import lake_table
 from transforms.commit import Batch, commit
 from transforms.errors import LakeError
 from transforms.lake import Lake, OutrunError, open_lake
@@ -131,7 +132,7 @@ def test_with_a_second_application_id_both_writers_would_succeed(
     """Why there is one `APP_ID`: this is the loss of the fence that a second one would bring."""
     other = reopened(lake)
     commit(other, Batch(drafts=[draft("a", TEXT)]))
-    monkeypatch.setattr(lake_module, "APP_ID", "another")
+    monkeypatch.setattr(lake_table, "APP_ID", "another")
     lake.append(ARTICLES, [_row("a")], committed_at=NOON)
     assert reopened(lake).read(ARTICLES, ["article_id"])["article_id"].to_pylist() == ["a", "a"]
 

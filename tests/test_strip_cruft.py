@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 
 from transforms.cruft_engine import Engine, engine, fold
 from transforms.cruft_rules import Rule, load_rules
+from transforms.errors import UsageError
 from transforms.records import Draft, Removal
 from transforms.strip_cruft import (
     LearnedLines,
     StripCruft,
+    kinds_to_keep,
     line_hash,
     restore,
+    rules_version,
     strip_cruft,
     syndicated_from,
 )
@@ -300,6 +303,52 @@ def test_learned_line_goes_and_others_stay() -> None:
     assert clean.text.split("\n") == list(STORY)
     assert [r.rule for r in clean.removed if r.kind != "whitespace"] == ["site_lines.7"]
     assert strip_lines(lines) == lines
+
+
+# -- kinds that are kept --------------------------------------------------------------------------------------------------
+
+PROMPT = "Subscribe to our newsletter to get the latest posts sent to your email."
+CREDIT = "© 2026 The Lantern. All rights reserved."
+
+
+@pytest.mark.parametrize(
+    "keep, left",
+    [
+        ([], []),
+        (["newsletter"], [PROMPT]),
+        (["credit.copyright"], [CREDIT]),
+        (["copyright", "newsletter"], [PROMPT, CREDIT]),
+        (["author_bio"], []),
+    ],
+)
+def test_kinds_and_rules_that_are_kept_stay(keep: list[str], left: list[str]) -> None:
+    lines = [*STORY, PROMPT, CREDIT]
+    clean = strip_cruft("\n".join(lines), title=None, site=None, language="en", keep=kinds_to_keep(keep))
+    assert clean.text.split("\n") == [*STORY, *left]
+    assert restore(clean) == "\n".join(lines)
+
+
+def test_learned_lines_are_a_kind_too() -> None:
+    learned = LearnedLines("7", frozenset([line_hash("Printed at the old mill")]))
+    text = "\n".join([*STORY, "Printed at the old mill"])
+    keep = kinds_to_keep(["site_boilerplate"])
+    assert strip_cruft(text, title=None, site=None, language="en", site_lines=learned, keep=keep).text == text
+
+
+def test_an_unknown_kind_is_an_error_with_the_list() -> None:
+    with pytest.raises(UsageError, match=r"keep_kinds: unknown kind 'bios'; known are advert, affiliate, .*author_bio"):
+        kinds_to_keep(["author_bio", "bios"])
+
+
+def test_what_a_text_was_cleaned_with_has_a_name() -> None:
+    plain = rules_version()
+    assert re.fullmatch(r"[0-9a-f]{8}", plain)
+    assert rules_version(LearnedLines("7", frozenset())) == f"{plain}+7"
+    assert rules_version(LearnedLines("7", frozenset()), frozenset({"b", "a"})) == f"{plain}+7-a,b"
+    assert (
+        rules_version(LearnedLines("7", frozenset()), kinds_to_keep(["site_boilerplate"]))
+        == f"{plain}-site_boilerplate"
+    )
 
 
 # -- who sent it ----------------------------------------------------------------------------------------------------------

@@ -32,15 +32,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from apache_beam.utils.timestamp import Timestamp
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from transforms.errors import LakeError, one_line
 from transforms.key_map import KeyMap, key_of, keys_of, mix
-from transforms.lake_table import Table, TableUpkeep, create_table, stats_of, write_file
+from transforms.lake_table import Table, TableUpkeep, create_table, folder_of, stats_of, write_file
 from transforms.records import FeedState
-from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, TABLES, TableSchema
+from transforms.schemas import ALL_TABLES, ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES, TableSchema
 
-APP_ID = "newsbeam"
 FOR_EVER = (1 << 63) - 1  # "known until": an entry that is never tried again in this version
 MOST_ATTEMPTS_OF_AN_ENTRY = 24  # an entry whose content changes each time holds the time of day (lemon24/reader#225)
 
@@ -147,15 +146,41 @@ class Lake:
             files: read these data files only (relative paths, as `data_files` gives them).
         """
         with self.lock:
-            held = self._tables[table.name]
+            held = self._table(table)
             if files is None:
                 held.refresh()
                 files = self.data_files(table, days=days)
             return held.read(files, columns, keep)
 
+    def batches(
+        self, table: TableSchema, columns: Sequence[str], files: Sequence[str], *, keep: Optional[ds.Expression] = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield `columns` of `files` (relative paths) in small batches, whatever the size of a file.
+
+        Raises:
+            LakeError: a data file cannot be read.
+        """
+        held = self._table(table)
+        try:
+            yield from held.dataset(files).to_batches(
+                columns=list(columns), filter=keep, batch_size=1_000, batch_readahead=1, fragment_readahead=1
+            )
+        except (OSError, pa.ArrowInvalid) as error:
+            raise LakeError(
+                f"lake table {held.root}: a data file cannot be read ({one_line(str(error))}); restore it from a copy",
+                reason="lake_unreadable",
+            ) from error
+
+    def _table(self, spec: TableSchema) -> Table:
+        """Return a table; one that is made when it is first written (site_lines) is opened when it is first needed."""
+        held = self._tables.get(spec.name)
+        if held is None:
+            held = self._tables[spec.name] = Table(self.root, spec)
+        return held
+
     def data_files(self, table: TableSchema, *, days: Optional[tuple[str, str]] = None) -> list[str]:
         """Return the data files of a table in the version last looked at; relative paths ``date=…/….parquet``."""
-        files = self._tables[table.name].files()
+        files = self._table(table).files()
         return [f for f in files if days is None or days[0] <= f[5:15] <= days[1]]
 
     def unread_files(
@@ -269,29 +294,70 @@ class Lake:
         day = committed_at.to_utc_datetime(has_tz=True).date().isoformat()
         path = f"date={day}/{uuid.uuid4().hex}.parquet"
         with self._unwritten_on_error(held.root / path):
-            data = pa.Table.from_pylist([dict(row) for row in rows], schema=table.file_schema)
-            size = write_file(held.root / path, data)
+            if held.grow():
+                raise OutrunError(f"{table.name} has got the columns of schema version {SCHEMA_VERSION}")
+            action = self._written(held, path, rows, committed_at)
             on_point(f"data_file:{table.name}")
-            action = AddAction(
-                path=path,
-                size=size,
-                partition_values={"date": day},
-                modification_time=committed_at.micros // 1000,
-                data_change=True,
-                stats=stats_of(data.num_rows, table.key[0], *_range(data[table.key[0]])),
-            )
             on_point(f"before_commit:{table.name}")
             held.handle.create_write_transaction(
                 [action],
                 "append",
                 table.schema,
                 partition_by=["date"],
-                commit_properties=deltalake.CommitProperties(
-                    app_transactions=[deltalake.Transaction(APP_ID, held.handle.version() + 1)]
-                ),
+                commit_properties=deltalake.CommitProperties(app_transactions=[held.fence()]),
             )
         on_point(f"after_commit:{table.name}")
         return path
+
+    def replace_rows(self, table: TableSchema, rows: Sequence[Mapping[str, Any]], *, committed_at: Timestamp) -> None:
+        """Make `rows` all that a table holds, in one transaction; the table is made where it is missing.
+
+        For tables that hold what was learned, never for those that remember what came.
+
+        Raises:
+            OutrunError: another newsbeam wrote to this table meanwhile; nothing was changed.
+            LakeError: the disk is full, or the folder cannot be written; nothing was changed.
+        """
+        with self.lock:
+            path = f"date={committed_at.to_utc_datetime(has_tz=True).date().isoformat()}/{uuid.uuid4().hex}.parquet"
+            with self._unwritten_on_error(self.root / table.name / path):
+                create_table(self.root, table)
+                held = self._table(table)
+                held.refresh()
+                if held.grow():
+                    raise OutrunError(f"{table.name} has got the columns of schema version {SCHEMA_VERSION}")
+                old = pa.table(held.handle.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
+                removes = [
+                    RemoveAction(
+                        f["path"], True, committed_at.micros // 1000, f["size_bytes"], {"date": f["path"][5:15]}
+                    )
+                    for f in old
+                ]
+                adds = [self._written(held, path, rows, committed_at)] if rows else []
+                on_point(f"before_commit:{table.name}")
+                if adds or removes:
+                    held.handle.create_write_transaction(
+                        [*adds, *removes],
+                        "append",
+                        table.schema,
+                        partition_by=["date"],
+                        commit_properties=deltalake.CommitProperties(
+                            max_commit_retries=0, app_transactions=[held.fence()]
+                        ),
+                    )
+
+    @staticmethod
+    def _written(held: Table, path: str, rows: Sequence[Mapping[str, Any]], committed_at: Timestamp) -> AddAction:
+        """Write `rows` to a data file and return the action that adds it."""
+        data = pa.Table.from_pylist([dict(row) for row in rows], schema=held.spec.file_schema)
+        return AddAction(
+            path=path,
+            size=write_file(held.root / path, data),
+            partition_values={"date": path[5:15]},
+            modification_time=committed_at.micros // 1000,
+            data_change=True,
+            stats=stats_of(data.num_rows, held.spec.key[0], *_range(data[held.spec.key[0]])),
+        )
 
     @contextlib.contextmanager
     def _unwritten_on_error(self, file: Path) -> Iterator[None]:
@@ -345,18 +411,19 @@ def arrow_dataset(uri: str, table: str) -> ds.Dataset:
 
     Args:
         uri: the lake's folder.
-        table: articles, dead_letters or polls.
+        table: articles, dead_letters, polls or site_lines (which is there when `newsbeam learn` has run).
 
     Raises:
         LakeError: there is no such table.
     """
     lake = open_lake(uri, create=False)
-    if table not in lake._tables:
-        raise LakeError(
-            f"lake {uri} has no table {table!r}; its tables are {', '.join(lake._tables)}", reason="no_table"
-        )
+    here = {spec.name: spec for spec in ALL_TABLES if (lake.root / spec.name / "_delta_log").exists()}
+    if table not in here:
+        raise LakeError(f"lake {uri} has no table {table!r}; its tables are {', '.join(here)}", reason="no_table")
     with lake.lock:
-        return lake._tables[table].dataset(lake._tables[table].files())
+        held = lake._table(here[table])
+        held.refresh()
+        return held.dataset(held.files())
 
 
 _open: dict[Path, Lake] = {}
@@ -373,12 +440,7 @@ def open_lake(uri: str, *, create: bool = True) -> Lake:
     Raises:
         LakeError: the folder holds something else, the lake is of a newer schema, or it cannot be read or written.
     """
-    path = uri.removeprefix("file://")
-    if "://" in path:
-        raise LakeError(
-            f"lake {one_line(uri)}: only local folders can hold a lake so far; give a path", reason="lake_unsupported"
-        )
-    root = Path(path).absolute()
+    root = folder_of(uri)
     with _open_lock:
         lake = _open.get(root)
         if lake is None or not (root / ARTICLES.name).exists():

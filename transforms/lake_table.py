@@ -5,6 +5,9 @@ Decisions:
     opens no more than the footer. The names go down one step only; what was folded again is followed through the
     footers of files that lie in the folder until they are vacuumed.
 
+    A rewritten file (see `TableUpkeep.replace`) has the same rows with other texts: it names its sources likewise, but
+    a memory that holds them must read it. What cannot take a row twice begins afresh then.
+
     A fold commits on exactly the version it looked at, without deltalake's own retries: those let two folds of the same
     files through, and every row was there twice (measured with 1.6.6). It names no application id, so that it never
     outruns a writer of rows.
@@ -33,11 +36,12 @@ from deltalake.transaction import AddAction, RemoveAction
 from transforms.errors import LakeError, one_line
 from transforms.schemas import SCHEMA_VERSION, TableSchema
 
+APP_ID = "newsbeam"
 KEPT_HOURS = 24  # replaced files stay as long for whoever reads an older version; their names weigh on checkpoints
 
 _FOLD_TRIES = 10  # beside a writer that commits without a pause about every second try is outrun
 _FOLDED_FROM = b"newsbeam.folded_from"
-_FOLDED_PREFIX = "fold-"
+_FOLDED_PREFIX, _REWRITTEN_PREFIX = "fold-", "rewrite-"
 _SCHEMA_PROPERTY = "newsbeam.schemaVersion"
 _CONFIGURATION = {
     # Opening with a checkpoint each 50 commits stays near 40 ms where the bare log takes 400 ms at 1,000 commits.
@@ -72,7 +76,7 @@ class DataFile:
 
 
 def _is_folded(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(_FOLDED_PREFIX)
+    return path.rpartition("/")[2].startswith((_FOLDED_PREFIX, _REWRITTEN_PREFIX))
 
 
 class Table:
@@ -90,18 +94,38 @@ class Table:
         self.root, self.spec = root / spec.name, spec
         self.handle = deltalake.DeltaTable(str(self.root))
         self.seen: set[str] = set()
+        self._is_grown = False
         self._files: tuple[int, list[str]] = (-1, [])
         self.check_schema_version()
 
     def check_schema_version(self) -> None:
         """Raise LakeError when a newer newsbeam has written the table."""
-        version = int(self.handle.metadata().configuration.get(_SCHEMA_PROPERTY, "0"))
+        version = self._schema_version()
         if version > SCHEMA_VERSION:
             raise LakeError(
                 f"lake {self.root.parent} has schema version {version}, this newsbeam knows {SCHEMA_VERSION}: "
                 "upgrade newsbeam",
                 reason="lake_newer_schema",
             )
+
+    def _schema_version(self) -> int:
+        return int(self.handle.metadata().configuration.get(_SCHEMA_PROPERTY, "0"))
+
+    def grow(self) -> bool:
+        """Add the columns that the table lacks because an older newsbeam made it; return whether there were any.
+
+        The handle stands on a newer version then, which may hold rows of others.
+        """
+        if self._is_grown or self._schema_version() >= SCHEMA_VERSION:
+            self._is_grown = True
+            return False
+        held = {field.name for field in self.handle.schema().fields}
+        wanted = deltalake.Schema.from_arrow(self.spec.schema).fields
+        if missing := [field for field in wanted if field.name not in held]:
+            self.handle.alter.add_columns(missing)
+        # Last: a growth that broke off in between is finished by the next writer.
+        self.handle.alter.set_table_properties({_SCHEMA_PROPERTY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)
+        return True
 
     def refresh(self) -> None:
         """Look at the newest version; LakeError when it cannot be read."""
@@ -116,6 +140,10 @@ class Table:
                     f"lake table {self.root} cannot be read ({one_line(str(error))}); is its disk there?",
                     reason="lake_unreadable",
                 ) from error
+
+    def fence(self) -> deltalake.Transaction:
+        """Return what a commit on the version of the handle names, so that it meets no other such commit."""
+        return deltalake.Transaction(APP_ID, self.handle.version() + 1)
 
     def files(self) -> list[str]:
         """Return the data files of the version last looked at; relative paths."""
@@ -155,7 +183,8 @@ class Table:
             return {file}, True  # cannot be told: it may hold both
         folder = file.rpartition("/")[0]
         parts = [self._origins(f"{folder}/{name}", seen) for name in names]
-        return set().union(*(held for held, _ in parts)), any(lacks for _, lacks in parts)
+        is_rewritten = file.rpartition("/")[2].startswith(_REWRITTEN_PREFIX)
+        return set().union(*(held for held, _ in parts)), is_rewritten or any(lacks for _, lacks in parts)
 
     def read(self, files: Sequence[str], columns: Sequence[str], keep: Optional[ds.Expression] = None) -> pa.Table:
         """Return `columns` of `files` (relative paths), in the order of the files."""
@@ -201,12 +230,12 @@ class TableUpkeep:
         columns = (held[name].to_pylist() for name in ("path", "size_bytes", "modification_time"))
         return [DataFile(path, size, at / 1000) for path, size, at in zip(*columns, strict=True)]
 
-    def new_path(self, day: str) -> str:
-        """Return a path for a folded file of a partition; never the same twice."""
-        return f"date={day}/{_FOLDED_PREFIX}{uuid.uuid4().hex}.parquet"
+    def new_path(self, day: str, *, is_rewritten: bool = False) -> str:
+        """Return a path for a folded or rewritten file of a partition; never the same twice."""
+        return f"date={day}/{_REWRITTEN_PREFIX if is_rewritten else _FOLDED_PREFIX}{uuid.uuid4().hex}.parquet"
 
     def footer(self, sources: Sequence[DataFile]) -> Mapping[bytes, bytes]:
-        """Return what the footer of a file folded from `sources` must hold, for those who have read these."""
+        """Return what the footer of a file made of `sources` must hold, for those who have read these."""
         return {_FOLDED_FROM: json.dumps([f.path.rpartition("/")[2] for f in sources]).encode("ascii")}
 
     def replace(
@@ -218,8 +247,9 @@ class TableUpkeep:
         rows: int,
         key_range: tuple[str, str],
         now: float,
+        is_rewritten: bool = False,
     ) -> bool:
-        """Commit that the file at `path` stands for `sources` from now on, in one transaction that changes no row.
+        """Commit that the file at `path` stands for `sources` from now on, in one transaction.
 
         Args:
             sources: data files of one partition.
@@ -228,6 +258,8 @@ class TableUpkeep:
             rows: how many rows it has.
             key_range: least and greatest value of the first column of the table's key.
             now: Unix seconds; the sources are kept for `KEPT_HOURS` from then.
+            is_rewritten: its rows have the same keys, but other values. Who decides on the older version meanwhile
+                is refused and decides again, as beside any writer of rows.
 
         Returns:
             False when others were faster: a source is gone, or each try was outrun. Nothing was changed then.
@@ -241,11 +273,12 @@ class TableUpkeep:
             size=size_bytes,
             partition_values={"date": day},
             modification_time=int(max(f.committed_at for f in sources) * 1000),
-            data_change=False,
+            data_change=is_rewritten,
             stats=stats_of(rows, self.spec.key[0], *key_range),
         )
-        removes = [RemoveAction(f.path, False, int(now * 1000), f.size_bytes, {"date": day}) for f in sources]
+        removes = [RemoveAction(f.path, is_rewritten, int(now * 1000), f.size_bytes, {"date": day}) for f in sources]
         with self._readable(self.root):
+            self._table.grow()
             for _ in range(_FOLD_TRIES):
                 self._table.refresh()
                 self._table.check_schema_version()
@@ -259,7 +292,9 @@ class TableUpkeep:
                         "append",
                         self.spec.schema,
                         partition_by=["date"],
-                        commit_properties=deltalake.CommitProperties(max_commit_retries=0),
+                        commit_properties=deltalake.CommitProperties(
+                            max_commit_retries=0, app_transactions=[self._table.fence()] if is_rewritten else None
+                        ),
                     )
                 except CommitFailedError:
                     continue
@@ -292,9 +327,65 @@ class TableUpkeep:
             yield
         except (DeltaError, OSError) as error:
             raise LakeError(
-                f"lake table {root} cannot be folded ({one_line(str(error))}); its rows are as they were",
+                f"lake table {root} cannot be read or written ({one_line(str(error))}); its rows are as they were",
                 reason="lake_upkeep",
             ) from error
+
+
+class TableView:
+    """One table as a reader sees it who looks at it again and again: a handle of its own, no lock, no memory.
+
+    Args:
+        uri: the lake's folder.
+        spec: which table; it need not be there yet.
+
+    Raises:
+        LakeError: the lake is no local folder.
+    """
+
+    def __init__(self, uri: str, spec: TableSchema) -> None:
+        self._root, self._spec = folder_of(uri), spec
+        self._table: Optional[Table] = None
+
+    def version(self) -> int:
+        """Look at the table and return its newest version; -1 while there is none. Costs a listing where none is new.
+
+        Raises:
+            LakeError: the table cannot be read.
+        """
+        if self._table is None and not (self._root / self._spec.name / "_delta_log").exists():
+            return -1
+        try:
+            if self._table is None:
+                self._table = Table(self._root, self._spec)
+            else:
+                self._table.refresh()
+            return int(self._table.handle.version())
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"lake table {self._root / self._spec.name} cannot be read ({one_line(str(error))})",
+                reason="lake_unreadable",
+            ) from error
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return `columns` of the version last looked at; no rows while there is no table.
+
+        Raises:
+            LakeError: a data file cannot be read.
+        """
+        if self._table is None:
+            return self._spec.schema.empty_table().select(list(columns))
+        return self._table.read(self._table.files(), columns)
+
+
+def folder_of(uri: str) -> Path:
+    """Return the folder that a lake's address names; LakeError when it is no local one."""
+    path = uri.removeprefix("file://")
+    if "://" in path:
+        raise LakeError(
+            f"lake {one_line(uri)}: only local folders can hold a lake so far; give a path", reason="lake_unsupported"
+        )
+    return Path(path).absolute()
 
 
 def create_table(root: Path, spec: TableSchema) -> None:

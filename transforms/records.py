@@ -313,6 +313,7 @@ class Draft(Row):
     topics: Sequence[Topic] = ()
     syndicated_from: Optional[str] = None
     attempt: int = 1
+    rules_version: Optional[str] = None
 
 
 @row

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -110,6 +110,12 @@ ARTICLES = TableSchema(
                 "Hashed key terms, most telling first; lowest bit: a name or figure.",
             ),
             _column("fingerprint_version", pa.int32(), "Signatures, bands and terms of two versions do not compare."),
+            _column(
+                "rules_version",
+                pa.string(),
+                "What `text` was cleaned with: the version of the rules, that of the site's learned lines after a +, "
+                "kinds that were kept after a -. A file none of whose rows newer rules change keeps its older one.",
+            ),
             _column("page_id", pa.string(), "Hash of the page's own normalised address, whatever its canonical says."),
             _column("entry_id", pa.string(), "The feed's entry (or archive's record) it came from.", required=True),
             _column("entry_hash", pa.string(), "Hash of the entry's content when it was fetched."),
@@ -196,4 +202,41 @@ POLLS = TableSchema(
     ),
 )
 
-TABLES = (ARTICLES, DEAD_LETTERS, POLLS)
+SITE_LINES = TableSchema(
+    name="site_lines",
+    key=("site", "line_hash", "model_version"),
+    description="Lines that a site repeats under many of its stories, as `newsbeam learn` last counted them; "
+    "strip_cruft removes them. Only the newest version is here: what an older one removed stands with its text in "
+    "`articles.removed`.",
+    schema=pa.schema(
+        [
+            _column("site", pa.string(), "Registrable domain, as in articles.", required=True),
+            _column("line_hash", pa.string(), "Hash of the line's words, folded.", required=True),
+            _column(
+                "model_version",
+                pa.string(),
+                "Hash of the limits of learning and of all lines that were learned; "
+                "the rule `site_lines.<version>` of a removal names it.",
+                required=True,
+            ),
+            _column("line", pa.string(), "The line as it stood in the first of these articles, shortened."),
+            _column("articles", pa.int32(), "Distinct articles of the site in which it stood (copies count once)."),
+            _column("busiest_day_articles", pa.int32(), "Those of the day that had most of them."),
+            _column("days", pa.int32(), "Distinct UTC days on which these were seen."),
+            _column(
+                "article_share",
+                pa.float32(),
+                "Share of the site's articles between its first and last day that have it, without its busiest day.",
+            ),
+            _column("tail_share", pa.float32(), "Share of its articles in which nothing of the story follows it."),
+            _column("neighbour_share", pa.float32(), "Share of its articles in which the same line stands beside it."),
+            _column("first_day", pa.date32(), "UTC day on which the first of its articles was seen."),
+            _column("last_day", pa.date32(), "UTC day on which the last of its articles was seen."),
+            _column("committed_at", _TIME, "When this version was learned.", required=True),
+            _DATE,
+        ]
+    ),
+)
+
+TABLES = (ARTICLES, DEAD_LETTERS, POLLS)  # those a commit writes, which every lake has
+ALL_TABLES = (*TABLES, SITE_LINES)

@@ -12,25 +12,33 @@ Decisions:
 
     Dropped white space is in the ledger too (kind ``whitespace``), so that nothing is lost that is not on record.
 
+    What a text was cleaned with has a name (`rules_version`), made from the rules and the engine themselves, so that
+    nobody has to remember to raise a number; `newsbeam reclean` goes by it.
+
 Limits:
     Cruft inside a sentence stays. The city of a removed dateline is on record only.
 """
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Optional, Protocol
 
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
 from transforms.cruft_engine import Cut, Ledger, engine, line_key
+from transforms.cruft_rules import load_rules
 from transforms.dead_letters import MapOrReject, Mapped
-from transforms.errors import RejectedError
+from transforms.errors import RejectedError, UsageError
 from transforms.records import CleanText, Draft, Removal, digest64
 
 LEAST_STORY_CHARS = 20  # shorter than any news in brief seen; longer than a lone label
+SITE_RULE = "site_lines."  # what the rule of a learned line is called, before the version of the lines
+_SITE_KIND = "site_boilerplate"
 
 # Names by which a removed opener or credit gives away who sent the story; the first that is found counts.
 _SENDERS = tuple(
@@ -113,6 +121,17 @@ class LearnedLines:
         return line_hash in self.hashes
 
 
+class SitesLines(Protocol):
+    """The learned lines of all sites, as a step of the graph asks for them."""
+
+    def lines_of(self, site: Optional[str]) -> Optional[SiteLines]:
+        """Return the lines of a site (registrable domain), None where there are none."""
+        ...
+
+
+OpenSitesLines = Callable[[], SitesLines]
+
+
 def line_hash(line: str) -> str:
     """Return the hash (16 hex digits) of a line: blind to case, quotes, punctuation and white space."""
     return digest64("line", line_key(line))
@@ -135,6 +154,7 @@ def strip_cruft(
     site: Optional[str],
     language: Optional[str],
     site_lines: Optional[SiteLines] = None,
+    keep: frozenset[str] = frozenset(),
 ) -> CleanText:
     """Return the story in `text`, one paragraph a line without blank lines, and the ledger of what was removed.
 
@@ -147,9 +167,41 @@ def strip_cruft(
         site: the registrable domain; not used by today's rules.
         language: BCP 47; not used by today's rules, which go by script (English cruft on other stories is common).
         site_lines: lines learned for the site; a line among them goes.
+        keep: kinds and ids of rules that are not applied (see `kinds_to_keep`).
     """
-    ledger = engine().find_cuts(text, title=title, site_lines=_ByHash(site_lines) if site_lines is not None else None)
-    return _clean_text(text, ledger)
+    learned = _ByHash(site_lines) if site_lines is not None and _SITE_KIND not in keep else None
+    return _clean_text(text, engine().find_cuts(text, title=title, site_lines=learned, keep=keep))
+
+
+def kinds_to_keep(names: Sequence[str]) -> frozenset[str]:
+    """Return `names` when each is a kind or the id of a rule.
+
+    Raises:
+        UsageError: one is not.
+    """
+    if not names:
+        return frozenset()
+    kinds = {rule.kind for rule in load_rules()} | {_SITE_KIND}
+    ids = {rule.id for rule in load_rules()}
+    for name in names:
+        if name not in kinds and name not in ids:
+            raise UsageError(
+                f"keep_kinds: unknown kind {name!r}; known are {', '.join(sorted(kinds))}, and the ids of rules"
+            )
+    return frozenset(names)
+
+
+def rules_version(site_lines: Optional[SiteLines] = None, keep: frozenset[str] = frozenset()) -> str:
+    """Return the name of what a text is cleaned with: ``1f0c9a3e``, ``1f0c9a3e+77ab02de``, ``1f0c9a3e-author_bio``."""
+    learned = f"+{site_lines.model_version}" if site_lines is not None and _SITE_KIND not in keep else ""
+    return _version_of_rules() + learned + (f"-{','.join(sorted(keep))}" if keep else "")
+
+
+@cache
+def _version_of_rules() -> str:
+    files = [f for f in resources.files("transforms.cruft_rules").iterdir() if f.name.endswith((".py", ".toml"))]
+    files.append(resources.files("transforms").joinpath("cruft_engine.py"))
+    return digest64("rules", *(f.read_text("utf-8") for f in sorted(files, key=lambda f: f.name)))[:8]
 
 
 def _clean_text(text: str, ledger: Ledger) -> CleanText:
@@ -219,18 +271,35 @@ def syndicated_from(removed: Sequence[Removal]) -> Optional[str]:
     return None
 
 
-def _strip_draft(draft: Draft) -> Draft:
-    clean = strip_cruft(draft.text, title=draft.title, site=draft.site, language=draft.language)
+def require_story(clean: CleanText, url: Optional[str]) -> None:
+    """Refuse a text of which nothing worth a row is left.
+
+    Raises:
+        RejectedError: no_story or too_short.
+    """
     if not clean.text:
-        raise RejectedError("nothing of the text is a story", reason="no_story", url=draft.url or None)
+        raise RejectedError("nothing of the text is a story", reason="no_story", url=url)
     if len(clean.text) < LEAST_STORY_CHARS:
-        raise RejectedError(f"the story has {len(clean.text)} characters", reason="too_short", url=draft.url or None)
-    return dataclasses.replace(
-        draft,
-        text=clean.text,
-        removed=clean.removed,
-        syndicated_from=draft.syndicated_from or syndicated_from(clean.removed),
-    )
+        raise RejectedError(f"the story has {len(clean.text)} characters", reason="too_short", url=url)
+
+
+class _StripDraft:
+    def __init__(self, keep: frozenset[str], open_site_lines: Optional[OpenSitesLines]) -> None:
+        self._keep, self._open_site_lines = keep, open_site_lines
+
+    def __call__(self, draft: Draft) -> Draft:
+        lines = self._open_site_lines().lines_of(draft.site) if self._open_site_lines is not None else None
+        clean = strip_cruft(
+            draft.text, title=draft.title, site=draft.site, language=draft.language, site_lines=lines, keep=self._keep
+        )
+        require_story(clean, draft.url or None)
+        return dataclasses.replace(
+            draft,
+            text=clean.text,
+            removed=clean.removed,
+            syndicated_from=draft.syndicated_from or syndicated_from(clean.removed),
+            rules_version=rules_version(lines, self._keep),
+        )
 
 
 class StripCruft(beam.PTransform):
@@ -247,13 +316,23 @@ class StripCruft(beam.PTransform):
 
     Args:
         strict: raise defects instead of making them dead letters (tests, batch runs that ask for it).
+        keep: kinds and ids of rules that are not applied.
+        open_site_lines: picklable; returns the learned lines of all sites, the same object each time in a process and
+            without reading anything for each call. None: no line is learned.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        keep: frozenset[str] = frozenset(),
+        open_site_lines: Optional[OpenSitesLines] = None,
+    ) -> None:
         super().__init__()
         self._strict = strict
+        self._strip = _StripDraft(kinds_to_keep(sorted(keep)), open_site_lines)
 
     @no_annotations
     def expand(self, drafts: beam.PCollection) -> Mapped:
         """Return the cleaned drafts and the failures."""
-        return drafts | "strip" >> MapOrReject(_strip_draft, stage="strip", output_type=Draft, strict=self._strict)
+        return drafts | "strip" >> MapOrReject(self._strip, stage="strip", output_type=Draft, strict=self._strict)

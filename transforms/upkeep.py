@@ -156,36 +156,74 @@ def fold(
             if ends is not None and written + outrun > 0 and time.monotonic() >= ends:
                 more = True
                 break
-            if not _fold_files(view, sources, now):
+            if not _replace_files(view, sources, now):
                 outrun += 1
                 break
             folded, written = folded + len(sources), written + 1
     return FoldResult(folded, written, outrun, more)
 
 
-def _fold_files(view: TableUpkeep, sources: Sequence[DataFile], now: float) -> bool:
-    path = view.new_path(sources[0].day)
+def rewrite(
+    lake: Lake, table: TableSchema, sources: Sequence[DataFile], change: Callable[[pa.Table], pa.Table], *, now: float
+) -> bool:
+    """Rewrite the rows of data files with other values, into one file and in one transaction.
+
+    Safe beside writers and folds: whoever decides on the older version meanwhile is refused and decides again, and
+    readers find all of the old rows or all of the new. Killed at any point, the table is as before or as after.
+
+    Args:
+        lake: an open lake; its lock is not taken.
+        table: which table.
+        sources: data files of one partition, in the order of their commits.
+        change: is given the rows in parts of at most 10,000 and returns as many, under the same keys and schema.
+        now: Unix seconds.
+
+    Returns:
+        False when one of the files is gone (folded, or rewritten by another); nothing was changed then.
+
+    Raises:
+        LakeError: the table cannot be read or written; it is as it was.
+    """
+    return _replace_files(lake.table_upkeep(table), sources, now, change)
+
+
+def _replace_files(
+    view: TableUpkeep,
+    sources: Sequence[DataFile],
+    now: float,
+    change: Optional[Callable[[pa.Table], pa.Table]] = None,
+) -> bool:
+    what = "fold" if change is None else "rewrite"
+    path = view.new_path(sources[0].day, is_rewritten=change is not None)
     file = view.root / path
     try:
-        size, rows, key_range = _copy_rows(view, sources, file)
+        size, rows, key_range = _copy_rows(view, sources, file, change)
     except (OSError, pa.ArrowException, LakeError) as error:
         file.unlink(missing_ok=True)
         if isinstance(error, LakeError):
             raise
         raise LakeError(
-            f"lake table {view.root}: {len(sources)} files of {sources[0].day} cannot be folded "
+            f"lake table {view.root}: {len(sources)} files of {sources[0].day} cannot be copied ({what}) "
             f"({one_line(str(error))}); its rows are as they were",
             reason="lake_upkeep",
         ) from error
-    lake_module.on_point(f"before_fold:{view.spec.name}")
-    if not view.replace(sources, path, size_bytes=size, rows=rows, key_range=key_range, now=now):
+    lake_module.on_point(f"before_{what}:{view.spec.name}")
+    is_rewritten = change is not None
+    if not view.replace(
+        sources, path, size_bytes=size, rows=rows, key_range=key_range, now=now, is_rewritten=is_rewritten
+    ):
         file.unlink(missing_ok=True)
         return False
-    lake_module.on_point(f"after_fold:{view.spec.name}")
+    lake_module.on_point(f"after_{what}:{view.spec.name}")
     return True
 
 
-def _copy_rows(view: TableUpkeep, sources: Sequence[DataFile], file: Path) -> tuple[int, int, tuple[str, str]]:
+def _copy_rows(
+    view: TableUpkeep,
+    sources: Sequence[DataFile],
+    file: Path,
+    change: Optional[Callable[[pa.Table], pa.Table]],
+) -> tuple[int, int, tuple[str, str]]:
     """Write the rows of `sources` to `file`; return its size, its rows and the range of the key's first column."""
     schema, key = view.spec.file_schema, view.spec.key[0]
     held: list[pa.Table] = []
@@ -200,6 +238,7 @@ def _copy_rows(view: TableUpkeep, sources: Sequence[DataFile], file: Path) -> tu
             with pq.ParquetFile(view.root / source.path) as parquet:
                 for batch in parquet.iter_batches(ROW_GROUP_ROWS):
                     part = _in_schema(pa.Table.from_batches([batch]), schema, view.root / source.path)
+                    part = part if change is None else change(part)
                     ends = pc.min_max(part[key]).as_py()
                     least.append(ends["min"])
                     greatest.append(ends["max"])

@@ -3,9 +3,11 @@
     python -m tests.bench.measure baseline PAGES.jsonl OUT.parquet [text]
     python -m tests.bench.measure backfill PAGES.jsonl LAKE
     python -m tests.bench.measure ingest LAKE FEEDS HOST...
+    python -m tests.bench.measure learn LAKE
+    python -m tests.bench.measure reclean LAKE
 
-Each prints one line of JSON: seconds beyond the imports, rows, and the peak resident memory
-of the process and of its largest worker.
+Each prints one line of JSON: seconds beyond the imports, rows, the peak resident memory of the process and of its
+largest worker, and by how much the first grew beyond what it was after the imports.
 """
 
 import json
@@ -88,17 +90,50 @@ def ingest(lake: str, feeds: str, *hosts: str) -> int:
     return open_lake(lake).count_articles()
 
 
-_started = time.perf_counter()
+def learn(lake: str) -> int:
+    """The lines of all sites of a lake; nothing is stored."""
+    from pipelines import learn_command as room
+    from pipelines.options import Config
+    from transforms.lake import open_lake
+
+    held = open_lake(lake)
+    _started_now()
+    return len(room.learn(Config(lake=lake), held))
+
+
+def reclean(lake: str) -> int:
+    """All rows of a lake, cleaned again with the lines that are learned first."""
+    from apache_beam.utils.timestamp import Timestamp
+
+    from pipelines import learn_command
+    from pipelines.options import Config
+    from pipelines.reclean_command import Reclean, Wanted
+    from transforms.lake import open_lake
+    from transforms.site_lines import OpenSiteLines, store_site_lines
+
+    held = open_lake(lake)
+    store_site_lines(held, learn_command.learn(Config(lake=lake), held), {}, now=Timestamp.now())
+    _started_now()
+    return Reclean(held, Wanted(), OpenSiteLines(lake)()).run().changed
+
+
+_started, _started_mb = time.perf_counter(), 0.0
 
 
 def _started_now() -> None:
-    global _started
-    _started = time.perf_counter()
+    global _started, _started_mb
+    _started, _started_mb = time.perf_counter(), _peak_mb("self")
 
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
-    works: dict[str, Callable[..., int]] = {"baseline": baseline, "backfill": backfill, "ingest": ingest}
+    works: dict[str, Callable[..., int]] = {
+        "baseline": baseline,
+        "backfill": backfill,
+        "ingest": ingest,
+        "learn": learn,
+        "reclean": reclean,
+    }
     work = works[what]
     if what == "baseline":
         import trafilatura  # noqa: F401
@@ -108,7 +143,8 @@ def main() -> None:
     seconds = time.perf_counter() - _started
     workers = [_peak_mb(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
     waited_for = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    peaks = {"peak_mb": _peak_mb("self"), "worker_mb": max([waited_for, *workers])}
+    peak_mb = _peak_mb("self")
+    peaks = {"peak_mb": peak_mb, "grown_mb": peak_mb - _started_mb, "worker_mb": max([waited_for, *workers])}
     print(json.dumps({"seconds": seconds, "rows": rows, **peaks}))
 
 
