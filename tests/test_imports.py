@@ -38,7 +38,7 @@ ROOMS = {
         "page_reservations",
         "pace_hosts",
     },
-    "strip_cruft": {"cruft_rules", "cruft_engine"},
+    "strip_cruft": {"cruft_rules", "cruft_engine", "clean_title"},
     "commit": {"commit_on_bundles"},
 }
 CAPABILITIES = {

@@ -25,6 +25,7 @@ from typing import Optional, Protocol
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
+from transforms.clean_title import clean_title
 from transforms.cruft_engine import Cut, Ledger, engine, line_key
 from transforms.dead_letters import MapOrReject, Mapped
 from transforms.errors import RejectedError
@@ -219,7 +220,21 @@ def syndicated_from(removed: Sequence[Removal]) -> Optional[str]:
     return None
 
 
+def _clean_headings(draft: Draft) -> Draft:
+    """Clean headline and summary; what was published stays beside each that changes."""
+    title = clean_title(draft.title or "", site_name=draft.site_name, site=draft.site) or None
+    summary = (draft.summary and strip_cruft(draft.summary, title=None, site=draft.site, language=None).text) or None
+    return dataclasses.replace(
+        draft,
+        title=title,
+        summary=summary,
+        published_title=draft.title if draft.title != title else None,
+        published_summary=draft.summary if draft.summary != summary else None,
+    )
+
+
 def _strip_draft(draft: Draft) -> Draft:
+    draft = _clean_headings(draft)
     clean = strip_cruft(draft.text, title=draft.title, site=draft.site, language=draft.language)
     if not clean.text:
         raise RejectedError("nothing of the text is a story", reason="no_story", url=draft.url or None)
