@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         color = args.color == "always" or (args.color == "auto" and sys.stderr.isatty())
         print("\n".join(explain(page, color=color)), file=sys.stderr)
     elif page.title and args.format == "text" and sys.stderr.isatty():
-        print(f"{_DIM}title: {page.title}{_PLAIN}", file=sys.stderr)
+        print(f"{_DIM}title: {_visible(page.title)}{_PLAIN}", file=sys.stderr)
     return 0
 
 

@@ -1,8 +1,8 @@
 """Cruft as publishers nobody tuned on might word it, around invented stories in ten languages; and news that looks so.
 
 The blocks (tests/golden/cruft/unseen) were written down, from what each kind is, before the rules were widened to take
-them, so the first figure is what the rules were worth elsewhere: 65 % of the blocks (see CHANGELOG). Since then they
-have been worked with, and say only that nothing is lost again. A block counts as removed when exactly the story is
+them: 59 % of them went then, as did 67 % of those of half B in test_eval_cruft. Since then they have been worked with,
+and say only that nothing is lost again; what the rules are worth elsewhere is what half B says. A block counts as removed when exactly the story is
 left; a line of news must stay in mid-story, as the last line, and before a share widget.
 """
 
