@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from transforms.article_url import site_of
+from transforms.clean_title import clean_title
 from transforms.detect_language import detect_language
 from transforms.errors import RejectedError, UsageError
 from transforms.extract_text import extract_article
@@ -26,6 +27,8 @@ _ABBREVIATION_END = re.compile(r"\b(?:[A-Z]\.)+$")
 _HTML_START = re.compile(
     rb"^[\s\xef\xbb\xbf]*<(?:!doctype|html|head|body|\?xml|!--|meta|article|div|section|p)\b", re.IGNORECASE
 )
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a page must not move the cursor of who reads it
 
 _RED, _DIM, _BOLD, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
@@ -46,6 +49,7 @@ class CleanedPage:
         return {
             "url": self.url or None,
             "title": self.title,
+            "published_title": article.title if article.title != self.title else None,
             "text": self.clean.text,
             "language": article.language,
             "authors": list(article.authors),
@@ -72,10 +76,10 @@ def clean_bytes(
     """
     if _HTML_START.match(data[:2000]) or (content_type or "").startswith(("text/html", "application/xhtml")):
         article = extract_article(data, url=url)
-        clean = strip_cruft(
-            article.text, title=article.title, site=site_of(url) or None, language=article.language, keep=keep
-        )
-        return CleanedPage(article.title, article.text, clean, article, url)
+        site = site_of(url) or None
+        title = clean_title(article.title or "", site_name=article.site_name, site=site) or None
+        clean = strip_cruft(article.text, title=title, site=site, language=article.language, keep=keep)
+        return CleanedPage(title, article.text, clean, article, url)
     if b"\x00" in data[:4096]:
         raise RejectedError("the input is neither a page nor a text (it holds NUL bytes)", reason="not_text", url=url)
     return clean_plain_text(_decode(data), url=url, keep=keep)
@@ -83,10 +87,12 @@ def clean_bytes(
 
 def clean_plain_text(text: str, *, url: str = "", keep: frozenset[str] = frozenset()) -> CleanedPage:
     """Return the story of a plain text; its first line is the headline only where that is certain."""
-    title, body = split_headline(text)
+    published, body = split_headline(text)
     language = detect_language(body)
-    clean = strip_cruft(body, title=title, site=site_of(url) or None, language=language, keep=keep)
-    return CleanedPage(title, body, clean, ExtractedArticle(title=title, text=body, language=language), url)
+    site = site_of(url) or None
+    title = clean_title(published or "", site=site) or None
+    clean = strip_cruft(body, title=title, site=site, language=language, keep=keep)
+    return CleanedPage(title, body, clean, ExtractedArticle(title=published, text=body, language=language), url)
 
 
 def split_headline(text: str) -> tuple[Optional[str], str]:
@@ -139,12 +145,12 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps(page.as_json(), ensure_ascii=False, indent=2))
     else:
-        print(page.clean.text)
+        print(_visible(page.clean.text) if sys.stdout.isatty() else page.clean.text)
     if args.explain:
         color = args.color == "always" or (args.color == "auto" and sys.stderr.isatty())
         print("\n".join(explain(page, color=color)), file=sys.stderr)
     elif page.title and args.format == "text" and sys.stderr.isatty():
-        print(f"{_DIM}title: {page.title}{_PLAIN}", file=sys.stderr)
+        print(f"{_DIM}title: {_visible(page.title)}{_PLAIN}", file=sys.stderr)
     return 0
 
 
@@ -172,13 +178,20 @@ def _read(args: argparse.Namespace) -> tuple[bytes, str, Optional[str]]:
     return data, args.url, None
 
 
+def _visible(text: str) -> str:
+    """Return `text` with control characters spelled out."""
+    return _CONTROL.sub(lambda m: f"\\x{ord(m.group(0)):02x}", text)
+
+
 def explain(page: CleanedPage, *, color: bool) -> Iterator[str]:
     """Yield the extracted text with what was removed marked, then the rules that did it."""
-    yield f"title: {page.title}" if page.title else "title: (none)"
+    yield f"title: {_visible(page.title)}" if page.title else "title: (none)"
+    if page.article.title and page.article.title != page.title:
+        yield f"published as: {_visible(page.article.title)}"
     out, at = [], 0
     for removal in page.clean.removed:
-        out.append(page.extracted[at : removal.start])
-        stretch = page.extracted[removal.start : removal.end]
+        out.append(_visible(page.extracted[at : removal.start]))
+        stretch = _visible(page.extracted[removal.start : removal.end])
         if removal.kind == "whitespace":
             out.append("\n" if "\n" in stretch else stretch)
         elif color:
@@ -186,11 +199,11 @@ def explain(page: CleanedPage, *, color: bool) -> Iterator[str]:
         else:
             out.append(f"[-{stretch}-]{{{removal.rule}}}")
         at = removal.end
-    out.append(page.extracted[at:])
+    out.append(_visible(page.extracted[at:]))
     yield "".join(out)
     rules = [r for r in page.clean.removed if r.kind != "whitespace"]
     chars = sum(r.end - r.start for r in rules)
     yield f"removed: {chars} of {len(page.extracted)} characters in {len(rules)} stretches"
     for removal in rules:
         name = f"{removal.kind:24} {removal.rule:36}"
-        yield f"  {_BOLD + name + _PLAIN if color else name} {' '.join(removal.text.split())[:100]}"
+        yield f"  {_BOLD + name + _PLAIN if color else name} {_visible(' '.join(removal.text.split())[:100])}"

@@ -221,6 +221,18 @@ def test_the_first_line_is_a_headline_only_where_that_is_certain(text: str, titl
     assert split_headline(text)[0] == title
 
 
+def test_clean_explains_without_obeying_the_control_characters_of_a_text() -> None:
+    from pipelines.clean_page import clean_plain_text, explain
+
+    page = clean_plain_text(
+        "UPDATE 1-Bridge shut at Hallam\n\nThe bridge \x1b[31mwas shut on Monday, the county said.\n"
+    )
+    lines = "\n".join(explain(page, color=False))
+    assert "\x1b" not in lines
+    assert "\\x1b[31mwas shut" in lines
+    assert lines.startswith("title: Bridge shut at Hallam\npublished as: UPDATE 1-Bridge shut at Hallam\n")
+
+
 @pytest.mark.parametrize(
     "data, words",
     [(b"\x89PNG\r\n\x1a\n\x00\x00\x00", "neither a page nor a text"), (b"<html><body></body></html>", "")],

@@ -21,6 +21,7 @@ from transforms.records import Draft, Removal
 from transforms.strip_cruft import (
     LearnedLines,
     StripCruft,
+    _StripDraft,
     kinds_to_keep,
     line_hash,
     restore,
@@ -172,6 +173,18 @@ def test_the_order_of_rules_does_not_matter_for_the_text() -> None:
         lines = [line[2:].partition(" => ")[0] for line in case["text"].strip("\n").split("\n")]
         text = "\n".join(lines)
         assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, case["id"]
+
+
+def test_the_order_of_rules_does_not_matter_for_blocks_of_publishers_nobody_saw() -> None:
+    backwards = Engine(tuple(reversed(load_rules())))
+    unseen = {name: tomllib.loads((GOLDEN / "unseen" / f"{name}.toml").read_text("utf-8")) for name in
+              ("stories", "blocks", "negatives")}  # fmt: skip
+    texts = [(block["language"], text) for block in unseen["blocks"]["blocks"] for text in block["texts"]]
+    texts += [(language, text) for language, of in unseen["negatives"].items() for text in of["lines"]]
+    for language, block in texts:
+        story = unseen["stories"][language]["lines"]
+        text = "\n".join([*story, block])
+        assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, block
 
 
 def test_a_kind_can_be_kept() -> None:
@@ -399,6 +412,28 @@ def test_strip_cruft_step_cleans_and_rejects() -> None:
             equal_to([("2", "strip", "no_story", True), ("3", "strip", "too_short", True)]),
             label="failures",
         )
+
+
+def test_headline_and_summary_are_cleaned_and_stand_as_published_beside_it() -> None:
+    draft = Draft(
+        "a",
+        title="UPDATE 1-Bridge shut - The Hallam Lantern",
+        summary=f"(AP) {STORY[0]} The post Bridge shut appeared first on The Hallam Lantern.",
+        text=STORY[0],
+        site="hallamlantern.example",
+    )
+    clean = _StripDraft(frozenset(), None)(draft)
+    assert (clean.title, clean.summary) == ("Bridge shut", STORY[0])
+    assert (clean.published_title, clean.published_summary) == (draft.title, draft.summary)
+    plain = _StripDraft(frozenset(), None)(Draft("b", title="Bridge shut", summary=STORY[0], text=STORY[1]))
+    assert (plain.title, plain.summary, plain.published_title, plain.published_summary) == (
+        "Bridge shut",
+        STORY[0],
+        None,
+        None,
+    )
+    nothing = _StripDraft(frozenset(), None)(Draft("c", summary="Advertisement", text=STORY[1]))
+    assert (nothing.title, nothing.summary, nothing.published_summary) == (None, None, "Advertisement")
 
 
 def test_a_chinese_name_in_brackets_does_not_turn_words_into_characters() -> None:

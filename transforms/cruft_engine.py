@@ -39,6 +39,7 @@ STORY_CHARS = 100  # a line this long that ends a sentence reads like the story
 STORY_LONG_CHARS = 170  # this long, it does even without the full stop
 CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
 CJK_SHARE = 0.2  # of a text's characters, from which on its words are taken to stand without spaces
+MOST_BETWEEN = 6  # lines between two lines of cruft that go along: a list of tags or buttons
 NGRAM = 5
 CJK_NGRAM = 12
 REPEAT_WORDS = 24  # the shortest run of lines that counts as a repeated body: of three lines, or at the end
@@ -76,6 +77,7 @@ _SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
 _PARTICLE = re.compile(r"of|and|the|de|del|della|di|da|do|dos|du|des|la|le|van|von|der|den|und|zu|y|e|et|en|al|bin")
 _LABELLED = re.compile(r"[:|>]\s*[^\W_]")
 _CUT_OFF = re.compile(r"(?:…|\.\.\.|\[(?:…|\.\.\.)\])$")
+_CLOCK = re.compile(r"\W{0,2}\d{1,2}[h:.]\d{2}\b")
 _FULL_STOP = re.compile(r"""[.。।۔]["')\]]{0,3}$""")
 # Places in the last part of a line where glued cruft may start: after a sentence, before a bracket, a dash, an @ or
 # before the words a blog's feed tail starts with.
@@ -103,6 +105,26 @@ _NARRATED = re.compile(
     r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
     r"сообщил|сказал|заявил|посоветовал|\b[وف]?قالت?\b|ने कहा|से कहा|表示|说道"
 )
+# After such a line under the story nothing of it comes; the lines of a page's own furniture between them go along.
+_CLOSING = frozenset(
+    {
+        "author_bio",
+        "comments_widget",
+        "contributed",
+        "copyright",
+        "disclaimer",
+        "distributor",
+        "feed_tail",
+        "redistribution",
+        "republish_credit",
+        "share_widget",
+        "syndicator_credit",
+        "syndicator_legal",
+        "tags",
+        "wire_credit",
+    }
+)
+_PROMPTS = frozenset({"app", "donation", "messaging_channel", "newsletter", "social"})
 _MAY_NARRATE = frozenset({"syndicator_legal", "forward_looking", "feed_tail"})
 
 
@@ -256,6 +278,7 @@ class _Strip:
             self._echoes_of_title()
             self._head()
             self._wrapped()
+            self._between()
             self._lines()
             self._repeats()
             self._tail()
@@ -474,8 +497,30 @@ class _Strip:
                 continue
             dropped[i] = rule
             # A label takes along what it points at; a label with its headline on the same line has it already.
-            if rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i]):
+            is_closing = rule.kind in _CLOSING and at > 1 and not self._is_followed_by_story(at)
+            if is_closing or (rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i])):
                 dropped.update((j, rule) for j in self._inline_block(at))
+        self._drop_all(dropped)
+
+    def _between(self) -> None:
+        """Short lines under the story between two lines of cruft of which the first closes it: furniture too."""
+        live = self.live
+        rules = [verdict.line or verdict.tail for verdict in map(self._verdict, live)]
+        last = max(
+            (at for at, i in enumerate(live) if rules[at] is None and (self._is_story(i) or self._is_sentence(i))),
+            default=len(live),
+        )
+        dropped: dict[int, Rule] = {}
+        start: Optional[int] = None
+        for at in range(last + 1, len(live)):
+            rule = rules[at]
+            if rule is None:
+                continue
+            between = live[start + 1 : at] if start is not None else []
+            if len(between) <= MOST_BETWEEN and all(map(self._is_headline, between)):
+                dropped.update((i, rules[start or 0] or rule) for i in between)
+            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _PROMPTS:
+                start = at
         self._drop_all(dropped)
 
     def _is_followed_by_story(self, at: int) -> bool:
@@ -497,7 +542,13 @@ class _Strip:
         if not block and at + 1 < len(self.live):
             i = self.live[at + 1]
             introduces = self.low[self.ends[i] - 1] == ":"
-            if self._is_headline(i) and self._chars(i) >= 18 and not introduces and not self._is_story(i):
+            if (
+                self._is_headline(i)
+                and self._chars(i) >= 18
+                and not introduces
+                and not self._is_story(i)
+                and not _CLOCK.match(self.low, self.starts[i])  # an entry of a live blog is no teaser
+            ):
                 block.append(i)
         return block
 
@@ -523,7 +574,7 @@ class _Strip:
                 continue
             for j in range(at, reach):
                 dropped.setdefault(live[j], rules[j] or rule)
-            if rule.kind == "pr_contact":
+            if rule.kind in ("pr_contact", "author_bio"):
                 for j in range(at - 1, max(first_sentence, at - 4), -1):
                     if rules[j] is not None or not self._is_name(live[j]):
                         break
@@ -532,7 +583,7 @@ class _Strip:
 
     def _block_end(self, at: int, rule: Rule, rules: Sequence[Optional[Rule]]) -> int:
         """The first line after the block of the marker at `at`."""
-        live, block = self.live, rule.block
+        live, block = self.live, rule.block or ("list" if rule.kind in _CLOSING else "")
         j = at + 1
         if not block:
             return j

@@ -284,7 +284,8 @@ class Draft(Row):
     """An article before assignment: everything about it that does not depend on what the lake holds.
 
     `text` is the text as it stands after the last step that ran (extracted, then clean); `site` the registrable
-    domain. `first_seen_at` orders arrival. Rows `removed` refer to the extracted text.
+    domain. `first_seen_at` orders arrival. Rows `removed` refer to the extracted text; `published_title` and
+    `published_summary` are headline and summary as they came, where cleaning changed them.
     """
 
     article_id: str
@@ -314,6 +315,8 @@ class Draft(Row):
     syndicated_from: Optional[str] = None
     attempt: int = 1
     rules_version: Optional[str] = None
+    published_title: Optional[str] = None
+    published_summary: Optional[str] = None
 
 
 @row

@@ -30,6 +30,7 @@ from typing import Optional, Protocol
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
 
+from transforms.clean_title import clean_title
 from transforms.cruft_engine import Cut, Ledger, engine, line_key
 from transforms.cruft_rules import load_rules
 from transforms.dead_letters import MapOrReject, Mapped
@@ -271,6 +272,19 @@ def syndicated_from(removed: Sequence[Removal]) -> Optional[str]:
     return None
 
 
+def _clean_headings(draft: Draft) -> Draft:
+    """Clean headline and summary; what was published stays beside each that changes."""
+    title = clean_title(draft.title or "", site_name=draft.site_name, site=draft.site) or None
+    summary = (draft.summary and strip_cruft(draft.summary, title=None, site=draft.site, language=None).text) or None
+    return dataclasses.replace(
+        draft,
+        title=title,
+        summary=summary,
+        published_title=draft.title if draft.title != title else None,
+        published_summary=draft.summary if draft.summary != summary else None,
+    )
+
+
 def require_story(clean: CleanText, url: Optional[str]) -> None:
     """Refuse a text of which nothing worth a row is left.
 
@@ -288,6 +302,7 @@ class _StripDraft:
         self._keep, self._open_site_lines = keep, open_site_lines
 
     def __call__(self, draft: Draft) -> Draft:
+        draft = _clean_headings(draft)
         lines = self._open_site_lines().lines_of(draft.site) if self._open_site_lines is not None else None
         clean = strip_cruft(
             draft.text, title=draft.title, site=draft.site, language=draft.language, site_lines=lines, keep=self._keep

@@ -141,20 +141,28 @@ def _read(name: str, table: Mapping[str, object], words: Mapping[str, str]) -> R
     return rule
 
 
+def load_kinds() -> Mapping[str, str]:
+    """Return what each kind of cruft is, by its name in the ledger."""
+    kinds: dict[str, str] = tomllib.loads(resources.files(__name__).joinpath("kinds.toml").read_text(encoding="utf-8"))
+    return kinds
+
+
 @cache
 def load_rules() -> tuple[Rule, ...]:
     """Return all rules in the order of their files and lines.
 
     Raises:
-        ValueError: a file holds an unknown key, position or block, or an id twice.
+        ValueError: a file holds an unknown key, position, block or kind, or an id twice.
     """
     folder = resources.files(__name__)
     words = tomllib.loads(folder.joinpath("words.toml").read_text(encoding="utf-8"))
     rules: list[Rule] = []
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".toml") and file.name != "words.toml":
+        if file.name.endswith(".toml") and file.name not in ("words.toml", "kinds.toml"):
             tables: Iterable[Mapping[str, object]] = tomllib.loads(file.read_text(encoding="utf-8"))["rule"]
             rules += [_read(file.name, table, words) for table in tables]
+    if unknown := {rule.kind for rule in rules} - set(load_kinds()):
+        raise ValueError(f"kinds that kinds.toml does not know: {sorted(unknown)}")
     ids = [rule.id for rule in rules]
     if twice := {i for i in ids if ids.count(i) > 1}:
         raise ValueError(f"rule ids given twice: {sorted(twice)}")

@@ -22,6 +22,7 @@ from typing import Any, Optional
 from transforms.cruft_rules import Rule
 
 KEY_CHARS = 3
+LONG_CHARS = 600  # of a text, from which on it pays to look at the beginnings of strings first
 MOST_BRANCHES = 600  # a pattern with more beginnings is filed as one that may start with anything
 MOST_KEYS = 20_000  # bound of the cache on hostile text
 _LEADING = re.compile(r"[\W_]*")
@@ -70,10 +71,18 @@ class Index:
         Asked once a text; `candidates` then looks for the few strings that are there, line by line.
         """
         found: list[tuple[Entry, tuple[str, ...]]] = []
+        # Of two thousand strings a text holds few: most are ruled out by how they begin.
+        begins = {low[k : k + KEY_CHARS] for k in range(len(low))} if len(low) > LONG_CHARS else None
         for entry in self._anywhere:
             if not entry.needs:
                 found.append((entry, ()))
-            elif there := tuple([need for need in entry.needs if need in low]):
+            elif there := tuple(
+                [
+                    need
+                    for need in entry.needs
+                    if (begins is None or len(need) < KEY_CHARS or need[:KEY_CHARS] in begins) and need in low
+                ]
+            ):
                 found.append((entry, there))
         return tuple(found)
 
