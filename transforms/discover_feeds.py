@@ -20,20 +20,23 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
-from apache_beam.utils.timestamp import Duration, Timestamp
 from lxml import etree
 
-from transforms.article_url import site_of
+from transforms.article_url import join_address, site_of
 from transforms.detect_language import detect_language
 from transforms.errors import IngestError, RejectedError, mask_url
-from transforms.http import Response
-from transforms.parse_feed import MOST_URL_CHARS
-from transforms.parse_sitemap import parse_sitemap
-from transforms.records import FeedEntry, ParsedFeed
+from transforms.feed_parser import FeedItem, FeedParser, FeedValues
+from transforms.parse_sitemap import parse_sitemap, read_sitemap
 from transforms.repair_xml import decode_markup
+
+if TYPE_CHECKING:  # at run time these would bring Beam and the HTTP client into the workers that parse
+    from apache_beam.utils.timestamp import Timestamp
+
+    from transforms.http import Response
+    from transforms.records import FeedEntry
 
 MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest page of the open set has 2.2
 MOST_TAGS = 5_000  # of a kind; a page of nothing but links has some thousands
@@ -141,7 +144,7 @@ class FoundFeed(NamedTuple):
     title: Optional[str]
     language: Optional[str]
     entries: int
-    newest_at: Optional[Timestamp]
+    newest_at: Optional["Timestamp"]
     is_comments: bool = False
     same_as: Optional[str] = None
 
@@ -163,7 +166,7 @@ class Finding:
     requests: int = 0
 
 
-Fetch = Callable[[str], Awaitable[Response]]
+Fetch = Callable[[str], Awaitable["Response"]]
 
 
 # ---- reading a page ------------------------------------------------------------------------------------------------
@@ -200,22 +203,23 @@ def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -
     return None
 
 
-def parse_or_suggest(
-    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
-) -> ParsedFeed:
-    """Return the feed or sitemap in `body`, as `parse_sitemap`; the error of a page says which feed the page names."""
+def read_or_suggest(item: FeedItem) -> FeedValues:
+    """Return the feed or sitemap in a document, as `read_sitemap`; the error of a page says which feed it names."""
     try:
-        return parse_sitemap(body, url=url, content_type=content_type, now=now)
+        return read_sitemap(item)
     except RejectedError as error:
         if error.reason != "html_page":
             raise
-        named = suggest_feed(body, url=url, content_type=content_type)
+        named = suggest_feed(item.body, url=item.url, content_type=item.content_type)
         remedy = f"list the feed that it names: {mask_url(named)}" if named else "it names no feed"
         raise RejectedError(
             f"an HTML page, not a feed; {remedy} (`newsbeam feeds discover` looks further)",
             reason="html_page",
-            url=url,
+            url=item.url,
         ) from error
+
+
+parse_or_suggest = FeedParser(read_or_suggest)
 
 
 class _Tags:
@@ -384,20 +388,12 @@ def _looks_like_feed(address: str) -> bool:
 
 
 def _joined(base: str, href: str) -> str:
-    """Return `href` as an absolute http(s) address, "" where it is none."""
+    """Return `href` as an absolute http(s) address without its fragment, "" where it is none or nothing else."""
     href = href.strip()
     if href.lower().startswith("feed:"):
         rest = href[5:]
         href = rest if rest.lower().startswith(("http://", "https://")) else "https:" + rest
-    if not href or href.startswith("#"):
-        return ""
-    try:
-        joined = urljoin(base, re.sub(r"[\x00-\x20\x7f]+", "%20", href)).partition("#")[0]
-        parts = urlsplit(joined)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and len(joined) <= MOST_URL_CHARS
-    except ValueError:
-        return ""
-    return joined if good else ""
+    return "" if href.startswith("#") else join_address(base, href).partition("#")[0]
 
 
 def _home(url: str) -> str:
@@ -415,7 +411,7 @@ def _same(url: str) -> str:
 # ---- asking --------------------------------------------------------------------------------------------------------
 
 
-async def find_feeds(url: str, fetch: Fetch, *, now: Timestamp, most_requests: int = MOST_REQUESTS) -> Finding:
+async def find_feeds(url: str, fetch: Fetch, *, now: "Timestamp", most_requests: int = MOST_REQUESTS) -> Finding:
     """Return the feeds of the site at `url`: an address of its home, of any of its pages, or of a feed.
 
     Args:
@@ -434,7 +430,7 @@ async def find_feeds(url: str, fetch: Fetch, *, now: Timestamp, most_requests: i
 class _Search:
     """One search; `_known` are the addresses that were asked or led to."""
 
-    def __init__(self, url: str, fetch: Fetch, now: Timestamp, most_requests: int) -> None:
+    def __init__(self, url: str, fetch: Fetch, now: "Timestamp", most_requests: int) -> None:
         self._url, self._fetch, self._now, self._most = url, fetch, now, most_requests
         self._known: set[str] = set()
         self._keys: list[tuple[frozenset[str], FoundFeed]] = []
@@ -458,7 +454,7 @@ class _Search:
     def _is_quiet(self, feed: FoundFeed) -> bool:
         if feed.newest_at is None:
             return not feed.entries and not feed.format.startswith("sitemap")
-        return bool(feed.newest_at < self._now - Duration(seconds=QUIET_SECONDS))
+        return bool(feed.newest_at.micros < self._now.micros - QUIET_SECONDS * 1e6)
 
     async def _try(self, candidates: Sequence[Candidate]) -> None:
         named = [c for c in candidates if _is_named(c)]
@@ -504,7 +500,7 @@ class _Search:
             elif first_only and not found.is_comments:
                 return
 
-    async def _ask(self, url: str) -> Response:
+    async def _ask(self, url: str) -> "Response":
         """Return the answer of `url` when it has status 200."""
         self._known.add(_same(url))
         self._finding.requests += 1
@@ -516,7 +512,7 @@ class _Search:
             )
         return answer
 
-    def _candidates(self, answer: Response) -> list[Candidate]:
+    def _candidates(self, answer: "Response") -> list[Candidate]:
         return list(discover_feeds(answer.body, url=answer.url, content_type=answer.headers.get("Content-Type")))
 
     async def _candidates_at(self, url: str) -> list[Candidate]:
@@ -525,7 +521,7 @@ class _Search:
         except IngestError:
             return []
 
-    def _read(self, candidate: Candidate, answer: Response) -> Optional[FoundFeed]:
+    def _read(self, candidate: Candidate, answer: "Response") -> Optional[FoundFeed]:
         """Note the feed in an answer and return it; None for a page.
 
         Raises:
@@ -569,5 +565,5 @@ def _is_named(candidate: Candidate) -> bool:
     return candidate.how in ("link", "anchor")
 
 
-def _language_of(entries: Sequence[FeedEntry]) -> Optional[str]:
+def _language_of(entries: Sequence["FeedEntry"]) -> Optional[str]:
     return detect_language(" ".join(entry.title for entry in entries[:50] if entry.title))
