@@ -34,7 +34,8 @@ MOST_URL_CHARS = 4096  # the longest address that browsers and servers agree on 
 _UNPRINTED = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 # What joining leaves as it is, which most addresses are; to know that takes a tenth of the time of joining them.
 _WHOLE = re.compile(
-    "https?://[A-Za-z0-9.-]+(?:/[^\x00-\x20\x7f-\x9f\u2028\u2029?#;]*)?(?:[?][^\x00-\x20\x7f-\x9f\u2028\u2029#;]+)?"
+    r"https?://[A-Za-z0-9.-]+(?::[1-5]?[0-9]{1,4})?"
+    "(?:/[^\x00-\x20\x7f-\x9f\u2028\u2029?#;]*)?(?:[?][^\x00-\x20\x7f-\x9f\u2028\u2029#;]+)?"
 )
 
 # Names that vendors of mail, advertising and analytics document for following a reader; a name that is anywhere in

@@ -314,7 +314,7 @@ def _keywords(written: str) -> tuple[str, ...]:
 
 def _is_on(address: str, site: str) -> bool:
     # The registrable domain costs ten times as much as this, for what nearly every address of a sitemap is.
-    host = address.partition("://")[2].partition("/")[0]
+    host = address.partition("://")[2].partition("/")[0].partition(":")[0]
     return host == site or host.endswith("." + site) or site_of(address) == site
 
 
