@@ -377,6 +377,7 @@ def documents(server: HostileServer) -> Mapping[str, Routes]:
         "encoding-that-is-none": utf8.replace('"1.0"', '"1.0" encoding="punycode"'),
         "stylesheets": rss(item(), before=f'<?xml-stylesheet href="{own.format("stylesheets")}/x.xsl"?>' * 100_000),
         "elements-100000-deep": rss(item(text=""), deep),
+        "elements-3500000": rss(item(text="<a/>" * 3_500_000)),
         "attribute-of-1-mb": rss(item(more=f'<source url="{"x" * 1024 * KIB}"/>')),
         "attributes-100000": rss(item(more=f"<source {attributes}/>")),
         "namespaces-10000": rss(item(more=f"<source {namespaces}/>")),

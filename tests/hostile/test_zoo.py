@@ -16,16 +16,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.hostile.cases import ALL_CASES, CLOCK_SECONDS, MOST_BODY_BYTES, SOME, Case
+from tests.hostile.cases import ALL_CASES, CLOCK_SECONDS, MOST_BODY_BYTES, PARSE_SECONDS, SOME, Case
 from tests.hostile.page import PAGE, page_text
 from tests.hostile.server import HEALTHY, HEALTHY_PAGES, HostileServer, stock
 from tests.test_acquire import Memory, balanced, drain, only, spec
 from tests.test_http import self_signed
 from transforms.acquirer import AcquireConfig, Acquirer
 from transforms.address_rules import AllowedHost, parse_allow_host
-from transforms.discover_feeds import parse_or_suggest
+from transforms.discover_feeds import read_or_suggest
 from transforms.extract_text import DEADLINE_SECONDS, MEMORY_BYTES, WORK
 from transforms.extract_text import _item_of as item_of
+from transforms.feed_parser import FeedParser
 from transforms.harvest_queue import Item
 from transforms.records import Failure, FeedSpec, Page, Poll
 from transforms.worker_pool import WorkerPool
@@ -105,7 +106,7 @@ def run(zoo: Zoo, case: Case) -> Run:
         total_timeout_seconds=CLOCK_SECONDS,
         max_body_bytes=MOST_BODY_BYTES,
     )
-    acquirer = Acquirer(config, memory=memory, parse=parse_or_suggest)
+    acquirer = Acquirer(config, memory=memory, parse=FeedParser(read_or_suggest, deadline_seconds=PARSE_SECONDS))
     started = time.monotonic()
     rounds = []
     try:
