@@ -253,7 +253,7 @@ def _field_pattern(name: str) -> re.Pattern[str]:
 
 
 def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> FeedValues:
-    site = site_of(url)
+    site, own = site_of(url), address_key(url)
     entries: dict[str, EntryValues] = {}
     nested: dict[str, Optional[int]] = {}
     for one in listed:
@@ -263,7 +263,7 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
             continue
         is_foreign = bool(site) and not _is_on(address, site)
         if one.is_sitemap:
-            if address_key(address) == address_key(url):
+            if address_key(address) == own:
                 warnings.append("self_reference")
             elif is_foreign:
                 warnings.append("foreign_sitemap")
