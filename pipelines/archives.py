@@ -30,7 +30,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from pipelines.read_inflated import DamageError, Inflated
 from transforms.errors import UsageError, mask_url, one_line
-from transforms.parse_feed import read_date
+from transforms.read_dates import read_date
 from transforms.records import Failure, Page, digest64, entry_id_of, feed_id_of
 
 PAGES_PER_WAVE = 2000

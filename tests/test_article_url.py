@@ -2,7 +2,7 @@ from typing import Optional
 
 import pytest
 
-from transforms.article_url import article_id_of, article_url, normalise_url, site_of
+from transforms.article_url import MOST_URL_CHARS, article_id_of, article_url, join_address, normalise_url, site_of
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,62 @@ def test_ids_differ_by_address_and_do_not_change() -> None:
     assert article_id_of("https://a.example/1") != article_id_of("https://a.example/2")
     # Rows in existing lakes carry this id: a change of the hash would write every article again.
     assert article_id_of("https://a.example/1") == "7e68e45dcbd248d6"
+
+
+BASE = "https://paper.example/news/feed.xml?x=1"
+
+
+@pytest.mark.parametrize(
+    "written, joined",
+    [
+        ("https://a.example/x?y=1#z", "https://a.example/x?y=1#z"),
+        ("http://a.example", "http://a.example"),
+        ("HTTPS://a.example/x", "https://a.example/x"),
+        ("http://a.example:8080/x", "http://a.example:8080/x"),
+        ("https://[2001:db8::1]/x", "https://[2001:db8::1]/x"),
+        ("https://bücher.example/ä", "https://bücher.example/ä"),
+        ("/a", "https://paper.example/a"),
+        ("b", "https://paper.example/news/b"),
+        ("../b", "https://paper.example/b"),
+        ("//cdn.example/a", "https://cdn.example/a"),
+        ("?id=1", "https://paper.example/news/feed.xml?id=1"),
+        ("#top", "https://paper.example/news/feed.xml?x=1#top"),
+        # White space: none at the ends; a line break inside is none (as in browsers); any other is one escaped space.
+        (" \t/a\r\n", "https://paper.example/a"),
+        ("https://a.example/one\ntwo", "https://a.example/onetwo"),
+        ("https://a.example/one\r\n\ttwo", "https://a.example/onetwo"),
+        ("https://a.example/one two", "https://a.example/one%20two"),
+        ("https://a.example/one  two", "https://a.example/one%20two"),
+        ("https://a.example/one \n  two", "https://a.example/one%20two"),
+        ("/ä ö?q=a b", "https://paper.example/ä%20ö?q=a%20b"),
+        ("\u2028/a", "https://paper.example/a"),
+        # What can be in no address is no part of one.
+        ("/a\x00b", "https://paper.example/a%20b"),
+        ("/a\x85b", "https://paper.example/a%20b"),
+        ("https://a.example/\x1b[31m", "https://a.example/%20[31m"),
+        # What is no address of the web.
+        ("", ""),
+        (" \n", ""),
+        ("javascript:alert(1)", ""),
+        ("data:text/html,hi", ""),
+        ("mailto:desk@a.example", ""),
+        ("ftp://a.example/x", ""),
+        ("file:///etc/passwd", ""),
+        ("http://", ""),
+        ("http:///a", ""),
+        ("http://[::1", ""),
+        ("http://a.example:port/", ""),
+        ("http://a.example:99999/", ""),
+    ],
+)
+def test_an_address_is_joined_to_what_a_browser_would_ask_for_or_to_nothing(written: str, joined: str) -> None:
+    assert join_address(BASE, written) == joined
+    assert join_address(BASE, joined) == joined
+    assert joined == "" or join_address("", joined) == joined
+
+
+def test_an_address_longer_than_any_server_takes_is_none() -> None:
+    longest = "https://a.example/" + "x" * (MOST_URL_CHARS - 18)
+    assert join_address(BASE, longest) == longest
+    assert join_address(BASE, longest + "x") == ""
+    assert join_address("https://a.example/", "y" * MOST_URL_CHARS) == ""

@@ -14,18 +14,29 @@ FOUNDATION = {
     "dead_letters",
     "schemas",
     "key_map",
+    "digests",
     "article_url",
     "detect_language",
     "row_memory",
     "telemetry",
 }
-OUTSIDE = {"http", "open_tunnel", "resolve_names", "address_rules", "bounded_body", "lake", "lake_table"}
+OUTSIDE = {
+    "http",
+    "open_tunnel",
+    "resolve_names",
+    "address_rules",
+    "bounded_body",
+    "lake",
+    "lake_table",
+    "worker_pool",
+    "feed_parser",
+}
 ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltalake": "lake", "aiohttp": "http"}
 # A capability that has outgrown one file: its rooms may import one another.
 ROOMS = {
     "http": {"open_tunnel", "resolve_names"},
     "lake": {"lake_table"},
-    "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks", "worker_pool"},
+    "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks"},
     "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
     "acquire": {
         "acquirer",

@@ -147,11 +147,14 @@ CASES = [
     Case("zeros for a date", urlset(page(A, "0000-00-00")), (Listed(A),), (), ("unreadable_date",)),
     Case("an empty date is a missing one", urlset("<url><loc>" + A + "</loc><lastmod/></url>"), (Listed(A),)),
     Case("the epoch", urlset(page(A, "1970-01-01T00:00:00Z")), (Listed(A),), (), ("implausible_date",)),
-    Case("the future", urlset(page(A, "2026-03-09T00:00:00Z")), (Listed(A),), (), ("future_date",)),
+    Case("the future is now and flagged", urlset(page(A, "2026-03-09T00:00:00Z")), (Listed(A, updated="2026-03-03T12:00:00Z"),), (), ("future_date",)),
+    Case("a date with a zone and no colon", urlset(page(A, "2026-03-01T10:00:00.5-0500")), (Listed(A, updated="2026-03-01T15:00:00.500000Z"),)),
+    Case("a day's end", urlset(page(A, "2026-03-01T24:00:00Z")), (Listed(A, updated="2026-03-02T00:00:00Z"),)),
     Case("hours ahead are a wrong zone", urlset(page(A, "2026-03-03T20:00:00Z")), (Listed(A, updated="2026-03-03T20:00:00Z"),)),
     # indexes
     Case("an index", index(nested(f"{A}.xml", "2026-03-01") + nested(f"{B}.xml.gz")), (),
          ((f"{A}.xml", "2026-03-01T00:00:00Z"), (f"{B}.xml.gz", None)), format="sitemap_index"),
+    Case("an index of the future", index(nested(f"{A}.xml", "2027-01-01")), (), ((f"{A}.xml", "2026-03-03T12:00:00Z"),), ("future_date",), format="sitemap_index"),
     Case("an index that names itself", index(nested(URL) + nested(f"{A}.xml")), (), ((f"{A}.xml", None),), ("self_reference",), format="sitemap_index"),
     Case("an index that names other sites", index(nested("https://other.example/s.xml") + nested(f"{A}.xml")), (),
          ((f"{A}.xml", None),), ("foreign_sitemap",), format="sitemap_index"),
@@ -268,6 +271,21 @@ def test_a_source_is_what_it_is(case: Case):
     else:
         feed = parse_sitemap(case.body, url=case.url, content_type=case.content_type, now=NOW)
         assert (feed.format, [e.url for e in feed.entries]) == (case.format, [e.url for e in case.entries])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-03-01T10:00:00Z", "2026-03-01", "2026-03-04T07:00:00Z", "2026-03-09", "2099-01-01T00:00:00+02:00", "",
+        "1970-01-01T00:00:00Z", "1800-01-01", "yesterday", "0000-00-00", "9999-12-31T23:59:59Z", "99999-01-01",
+    ],
+)  # fmt: skip
+def test_a_date_means_the_same_in_a_sitemap_and_in_a_feed(written: str):
+    item = f"<item><title>a</title><link>{A}</link><pubDate>{written}</pubDate></item>"
+    feed = read(f'<rss version="2.0"><channel>{item}</channel></rss>'.encode())
+    sitemap = read(urlset(page(A, more=story("a", written)), NEWS))
+    assert sitemap.entries[0].published_at == feed.entries[0].published_at
+    assert sitemap.warnings == feed.warnings
 
 
 def test_news_have_a_name_a_language_and_keywords():

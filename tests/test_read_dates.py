@@ -1,12 +1,14 @@
 """Dates written by machines are read back to the second; the shapes that people write are in test_parse_feed.py."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Optional
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.read_dates import read_date
+from transforms import read_dates
+from transforms.read_dates import believe_date, read_date
 
 ZONES = st.integers(-48, 56).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
 MOMENTS = st.builds(datetime.fromtimestamp, st.integers(-2_208_000_000, 7_000_000_000), ZONES)
@@ -42,3 +44,42 @@ def test_without_a_zone_it_is_utc(moment: datetime):
 def test_any_text_is_a_moment_of_the_calendar_or_none(text: str):
     seconds = read_date(text)
     assert seconds is None or -62_200_000_000 < seconds < 253_500_000_000
+
+
+ISO_SHAPES = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M%z", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    moment=MOMENTS,
+    shape=st.sampled_from(ISO_SHAPES),
+    noise=st.text("0123456789-+:.TZ ", max_size=2),
+    at=st.integers(0, 30),
+)
+def test_the_short_way_through_iso_8601_gives_what_the_long_one_does(moment: datetime, shape: str, noise: str, at: int):
+    written = moment.strftime(shape)
+    written = written[:at] + noise + written[at + len(noise) :]
+    assert read_date(written) == read_dates._read_any(written)
+
+
+NOON = 1_772_539_200.0  # 2026-03-03T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    "seconds, micros, warnings",
+    [
+        (None, None, []),
+        (NOON - 0.5, 1_772_539_199_500_000, []),
+        (NOON + 86_400.0, 1_772_625_600_000_000, []),
+        (NOON + 86_401.0, 1_772_539_200_000_000, ["future_date"]),
+        (253_402_300_799.0, 1_772_539_200_000_000, ["future_date"]),
+        (0.0, None, ["implausible_date"]),
+        (-86_399.0, None, ["implausible_date"]),
+        (86_400.0, 86_400_000_000, []),
+        (-2_208_988_800.0, -2_208_988_800_000_000, []),
+        (-2_208_988_801.0, None, ["implausible_date"]),
+    ],
+)
+def test_what_is_believed_of_a_date(seconds: Optional[float], micros: Optional[int], warnings: list[str]):
+    said: list[str] = []
+    assert (believe_date(seconds, now_seconds=NOON, warnings=said), said) == (micros, warnings)

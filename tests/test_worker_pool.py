@@ -185,6 +185,25 @@ def test_a_lane_that_is_left_keeps_nothing_from_others(pool: WorkerPool) -> None
     assert run(pool, ("double", 2)) == {0: Outcome("ok", 4)}
 
 
+def test_an_outcome_can_be_waited_for_or_given_up(pool: WorkerPool) -> None:
+    given_up, waited_for = pool.submit(("sleep", 0.05)), pool.submit(("double", 2))
+    assert given_up.cancel()
+    assert waited_for.result(60) == Outcome("ok", 4)
+    assert pool.submit(("exit", 3)).result(60).kind == "crash"
+
+
+def test_a_system_that_gives_no_process_is_nobodys_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    pool = WorkerPool(WORK, workers=1, deadline_seconds=5, memory_bytes=MEMORY)
+    outcome = pool.submit(("double", 1)).result(60)
+    assert outcome.kind == "start"
+    assert "Cannot allocate memory" in outcome.message
+    pool.close()
+
+
 def test_closing_ends_the_workers() -> None:
     pool = WorkerPool(WORK, workers=1, deadline_seconds=30, memory_bytes=MEMORY)
     run(pool, ("double", 1))

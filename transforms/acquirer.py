@@ -39,6 +39,7 @@ from transforms import telemetry
 from transforms.dead_letters import failure_of
 from transforms.entry_pages import feed_text_stands_in, page_of
 from transforms.errors import IngestError, LakeError, RejectedError, mask_url
+from transforms.feed_parser import FeedParser
 from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
 from transforms.gather_sitemaps import gather_nested
 from transforms.harvest_queue import HarvestQueue, Item
@@ -61,7 +62,7 @@ _log = logging.getLogger("newsbeam.acquire")
 Parse = Callable[..., ParsedFeed]
 
 FEED_ACCEPT = "application/atom+xml,application/rss+xml,application/feed+json,application/xml;q=0.9,*/*;q=0.5"
-PARSE_THREADS = 2
+PARSE_THREADS = 2  # for what is made of parsed feeds, and for whatever `parse` is no FeedParser
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ class Acquirer:
     Args:
         config: see `AcquireConfig`.
         memory: what is known; called on one thread of the acquirer, never twice at the same time.
-        parse: reads a feed: ``parse(body, url=..., content_type=...)``; called on threads of the acquirer.
+        parse: reads a feed: ``parse(body, url=..., content_type=...)``; called on threads of the acquirer, which
+            nothing can stop. A `FeedParser` reads in worker processes instead, within its bounds.
         respect_schedule: poll only what its adaptive interval says is due.
         runs_on: `start` looks first at what others have committed, and while the memory cannot be asked polls nothing
             instead of stopping.
@@ -473,7 +475,7 @@ class Acquirer:
             parsed = None
             if status == "parse" or (status == "unchanged" and run.has_due_retries):
                 status = "ok"
-                parsed = await self._loop.run_in_executor(self._parse_threads, self._read_feed, response)
+                parsed = await self._read_feed(response)
                 if parsed.nested:
                     since = None if run.state.failures_in_a_row else run.state.polled_at
                     parsed = await gather_nested(
@@ -498,10 +500,18 @@ class Acquirer:
         response = await self._polite.get(url, headers={"Accept": FEED_ACCEPT}, check_hop=self._pages.check_robots)
         if response.status != 200:
             raise error_of_status(response, self._now())
-        return await self._loop.run_in_executor(self._parse_threads, self._read_feed, response)
+        return await self._read_feed(response)
 
-    def _read_feed(self, response: Response) -> ParsedFeed:
-        return self._parse(response.body, url=response.url, content_type=response.headers.get("Content-Type"))
+    async def _read_feed(self, response: Response) -> ParsedFeed:
+        parse, url, content_type = self._parse, response.url, response.headers.get("Content-Type")
+        if isinstance(parse, FeedParser):
+            most = self._config.max_entries_per_feed + 1  # one more, so that it is seen that there are more
+            parsing = parse.submit(response.body, url=url, content_type=content_type, most_entries=most)
+            outcome = await asyncio.wrap_future(parsing)
+            work = functools.partial(parse.finish, outcome, url=url)
+        else:
+            work = functools.partial(parse, response.body, url=url, content_type=content_type)
+        return await self._loop.run_in_executor(self._parse_threads, work)
 
     async def _take(self, run: _Run, response: Response, status: str, parsed: Optional[ParsedFeed]) -> None:
         """Turn the entries of an answer into pages, failures and wishes, and fix what the poll's row will say."""

@@ -20,14 +20,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urljoin, urlsplit
 
-from apache_beam.utils.timestamp import Timestamp
 from lxml import etree
 
-from transforms.article_url import site_of
+from transforms.article_url import join_address, site_of
 from transforms.errors import RejectedError, mask_url
-from transforms.parse_feed import MOST_URL_CHARS
-from transforms.parse_sitemap import parse_sitemap
-from transforms.records import ParsedFeed
+from transforms.feed_parser import FeedItem, FeedParser, FeedValues
+from transforms.parse_sitemap import read_sitemap
 from transforms.repair_xml import decode_markup
 
 MOST_PAGE_BYTES = 3 * 1024 * 1024  # the longest page of the open set has 2.2
@@ -161,22 +159,23 @@ def suggest_feed(page: bytes, *, url: str, content_type: Optional[str] = None) -
     return None
 
 
-def parse_or_suggest(
-    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
-) -> ParsedFeed:
-    """Return the feed or sitemap in `body`, as `parse_sitemap`; the error of a page says which feed the page names."""
+def read_or_suggest(item: FeedItem) -> FeedValues:
+    """Return the feed or sitemap in a document, as `read_sitemap`; the error of a page says which feed it names."""
     try:
-        return parse_sitemap(body, url=url, content_type=content_type, now=now)
+        return read_sitemap(item)
     except RejectedError as error:
         if error.reason != "html_page":
             raise
-        named = suggest_feed(body, url=url, content_type=content_type)
+        named = suggest_feed(item.body, url=item.url, content_type=item.content_type)
         remedy = f"list the feed that it names: {mask_url(named)}" if named else "it names no feed"
         raise RejectedError(
             f"an HTML page, not a feed; {remedy} (`newsbeam feeds discover` looks further)",
             reason="html_page",
-            url=url,
+            url=item.url,
         ) from error
+
+
+parse_or_suggest = FeedParser(read_or_suggest)
 
 
 class _Tags:
@@ -350,20 +349,12 @@ def _looks_like_feed(address: str) -> bool:
 
 
 def _joined(base: str, href: str) -> str:
-    """Return `href` as an absolute http(s) address, "" where it is none."""
+    """Return `href` as an absolute http(s) address without its fragment, "" where it is none or nothing else."""
     href = href.strip()
     if href.lower().startswith("feed:"):
         rest = href[5:]
         href = rest if rest.lower().startswith(("http://", "https://")) else "https:" + rest
-    if not href or href.startswith("#"):
-        return ""
-    try:
-        joined = urljoin(base, re.sub(r"[\x00-\x20\x7f]+", "%20", href)).partition("#")[0]
-        parts = urlsplit(joined)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and len(joined) <= MOST_URL_CHARS
-    except ValueError:
-        return ""
-    return joined if good else ""
+    return "" if href.startswith("#") else join_address(base, href).partition("#")[0]
 
 
 def home_of(url: str) -> str:

@@ -53,17 +53,18 @@ def choose_nested(
         since: the last poll; lists that ended before it are left out, with a day's overlap. None for the first.
         most: how many.
     """
-    wanted = [n for n in nested if not _NO_STORIES_NAME.search(_name_of(n.url))] or list(nested)
-    last = len(wanted) - 1
+    named = [(one, _name_of(one.url)) for one in nested]
+    wanted = [(one, name) for one, name in named if not _NO_STORIES_NAME.search(name)] or named
+    last, this_year = len(wanted) - 1, now.to_utc_datetime().year
     ranked: list[tuple[tuple[Any, ...], int, NestedSitemap]] = []
-    for place, one in enumerate(wanted):
-        dated = _date_in_name(one.url, now.to_utc_datetime().year)
+    for place, (one, name) in enumerate(wanted):
+        dated = _date_in(name, this_year)
         if since is not None and _is_over(one, dated, since):
             continue
         day = -(one.lastmod.micros // 86_400_000_000) if one.lastmod is not None else 0
-        name = tuple(-part for part in dated) if dated is not None else (0,)
-        is_news = not _NEWS_NAME.search(_name_of(one.url))
-        ranked.append(((is_news, day, name, min(place, last - place)), place, one))
+        newest = tuple(-part for part in dated) if dated is not None else (0,)
+        is_news = bool(_NEWS_NAME.search(name))
+        ranked.append(((not is_news, day, newest, min(place, last - place)), place, one))
     return tuple(one for _, _, one in sorted(ranked, key=lambda r: r[:2])[:most])
 
 
@@ -127,9 +128,9 @@ def _name_of(url: str) -> str:
     return unquote(f"{parts.path}?{parts.query}")
 
 
-def _date_in_name(url: str, this_year: int) -> Optional[tuple[int, ...]]:
+def _date_in(name: str, this_year: int) -> Optional[tuple[int, ...]]:
     """Return (year), (year, month) or (year, month, day); a year to come is some other number."""
-    dates = [tuple(int(part) for part in found if part) for found in _DATE_IN_NAME.findall(_name_of(url))]
+    dates = [tuple(int(part) for part in found if part) for found in _DATE_IN_NAME.findall(name)]
     return max((date for date in dates if date[0] <= this_year), key=len, default=None)
 
 

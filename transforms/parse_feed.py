@@ -16,8 +16,8 @@ Decisions:
     * A guid is the same whichever of feedparser's parsers read it, so that a feed that breaks for a day does not come
       anew.
     * A link through an aggregator that says where it leads is replaced by that address.
-    * Dates are UTC (see `read_dates`). What lies more than a day ahead is dated now, since the entry has been seen, and
-      flagged; what lies at the epoch has no date.
+    * Dates are UTC (see `read_dates`).
+    * No Beam is imported here, nor by what this module imports, since worker processes parse (see `feed_parser`).
 
 Limits: enclosures, podcasts' chapters and the like are ignored; languages are given as declared; texts in base64 are
 not decoded; titles end after `MOST_TITLE_CHARS`; links through aggregators that must be asked where they lead stay as
@@ -27,30 +27,27 @@ they are.
 import html
 import io
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import feedparser
-from apache_beam.utils.timestamp import Timestamp
 
-from transforms.article_url import normalise_url
+from transforms.article_url import join_address, normalise_url
+from transforms.digests import digest64
 from transforms.errors import RejectedError, one_line
+from transforms.feed_parser import EntryValues, FeedItem, FeedParser, FeedValues
 from transforms.parse_json_feed import parse_json_feed
-from transforms.read_dates import read_date
-from transforms.records import FeedEntry, ParsedFeed, digest64
+from transforms.read_dates import believe_date, date_seconds
 from transforms.repair_xml import FEED_ROOTS, decode_markup, repair_xml
 
 MOST_ENTRIES = 10_000  # the largest feeds of the open sets have some hundreds; sitemaps are another matter
-MOST_URL_CHARS = 4096  # the longest address that browsers and servers agree on is about half of it
 MOST_KEY_CHARS = 2048  # of a guid; what is longer is known by its hash
 MOST_TITLE_CHARS = 1000  # the longest headlines have some 300; what is longer is a text in the wrong place
 MOST_SALVAGED = 500  # entries read one by one after feedparser failed on the whole
 MOST_TAGS = 50
 MOST_AUTHORS = 30
-FUTURE_SECONDS = 86400.0  # clocks and zones are wrong by hours; more than a day is an error or an announcement
 MOST_TTL_SECONDS = 31 * 86400
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,3}\Z")
@@ -61,7 +58,6 @@ _NOT_ON_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HIDDEN = re.compile(r"<(script|style|template)\b[^<>]*+>", re.IGNORECASE)
 _HIDDEN_ENDS = {n: re.compile(rf"</{n}\b[^<>]*+>?", re.IGNORECASE) for n in ("script", "style", "template")}
 _ESCAPED_AMPERSAND = re.compile(r"&(?:amp;)+")
-_UNPRINTED = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _REDIRECT_BY_QUERY = re.compile(
     r"(?:www\.)?google\.[a-z.]{2,6}/url\Z|(?:www\.)?bing\.com/news/apiclick\.aspx\Z|lm?\.(?:facebook|instagram)\.com/(?:l\.php)?\Z"
 )
@@ -100,26 +96,19 @@ class _Draft(NamedTuple):
     tags: Sequence[str]
 
 
-def parse_feed(
-    body: bytes, *, url: str, content_type: Optional[str] = None, now: Optional[Timestamp] = None
-) -> ParsedFeed:
-    """Return the feed in `body`, its entries in the document's order.
-
-    Args:
-        body: the decoded (not compressed) body, at most as long as the fetch allows.
-        url: the address it came from; relative links resolve against it.
-        content_type: the header's value; it only helps to find the encoding.
-        now: what dates are compared with to see whether they lie in the future; the current time by default.
+def read_feed(item: FeedItem) -> FeedValues:
+    """Return the feed in a document, its entries in the document's order.
 
     Raises:
         RejectedError: empty_body, html_page, not_a_feed, broken_feed, too_deep, attribute_bomb, entity_definitions.
     """
-    now_seconds = float(now) if now is not None else time.time()
-    if not body.strip():
-        raise RejectedError("The answer has no content", reason="empty_body", url=url)
-    if _looks_like_json(body):
-        return _from_json(body, url, content_type, now_seconds)
-    return _from_xml(body, url, content_type, now_seconds)
+    if not item.body.strip():
+        raise RejectedError("The answer has no content", reason="empty_body", url=item.url)
+    feed = _from_json(*item[:4]) if _looks_like_json(item.body) else _from_xml(*item[:4])
+    return feed._replace(entries=feed.entries[: item.most_entries])
+
+
+parse_feed = FeedParser(read_feed)
 
 
 def _looks_like_json(body: bytes) -> bool:
@@ -127,7 +116,7 @@ def _looks_like_json(body: bytes) -> bool:
     return head.removeprefix(b"\xfe\xff").lstrip().startswith((b"{", b"["))
 
 
-def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: float) -> ParsedFeed:
+def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: float) -> FeedValues:
     text, notes = decode_markup(body, content_type=content_type)
     warnings = list(notes)
     feed = parse_json_feed(text, url=url)
@@ -140,8 +129,8 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
             summary_html=_NOT_IN_TEXT.sub("", item.summary_html),
             text_html=_NOT_IN_TEXT.sub("", item.content_html),
             authors=_unique(item.authors, MOST_AUTHORS),
-            published=_seconds(item.date_published, warnings),
-            updated=_seconds(item.date_modified, warnings),
+            published=date_seconds(item.date_published, warnings),
+            updated=date_seconds(item.date_modified, warnings),
             language=item.language,
             tags=_unique(item.tags, MOST_TAGS),
         )
@@ -149,17 +138,17 @@ def _from_json(body: bytes, url: str, content_type: Optional[str], now_seconds: 
     ]
     if len(feed.items) > MOST_ENTRIES:
         warnings.append("too_many_entries")
-    return ParsedFeed(
+    return FeedValues(
         format="json",
         entries=_identify(drafts, now_seconds, warnings),
         title=plain_words(_unescape(feed.title), unescape=False) or None,
-        site_url=_absolute(url, feed.home_page_url, []) or None,
+        site_url=join_address(url, feed.home_page_url) or None,
         language=_language(feed.language),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: float) -> ParsedFeed:
+def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: float) -> FeedValues:
     document = repair_xml(body, url=url, content_type=content_type)
     warnings = list(document.warnings)
     text = _first_entries(document.text, warnings)
@@ -174,11 +163,11 @@ def _from_xml(body: bytes, url: str, content_type: Optional[str], now_seconds: f
     drafts = [_draft_of(entry, url, atom, warnings) for entry in parsed.entries]
     if atom and (by_all := _authors(about)):  # RFC 4287, 4.2.1: an entry without authors has its feed's
         drafts = [draft if draft.authors else draft._replace(authors=by_all) for draft in drafts]
-    return ParsedFeed(
+    return FeedValues(
         format="atom" if atom else "rdf" if document.root == "rdf" else "rss",
         entries=_identify(drafts, now_seconds, warnings),
         title=_title(about, atom) or None,
-        site_url=_absolute(url, _string(about, "link"), []) or None,
+        site_url=join_address(url, _string(about, "link")) or None,
         language=_language(_string(about, "language")),
         ttl_seconds=_ttl_seconds(about),
         warnings=tuple(dict.fromkeys(warnings)),
@@ -247,10 +236,10 @@ def _first_entries(text: str, warnings: list[str]) -> str:
 
 def _draft_of(entry: Any, base: str, atom: bool, warnings: list[str]) -> _Draft:
     summary, content = _texts(entry, atom)
-    published_at = _seconds(_string(entry, "published"), warnings)
+    published_at = date_seconds(_string(entry, "published"), warnings)
     if published_at is None:
-        published_at = _seconds(_string(entry, "created"), warnings)
-    updated_at = _seconds(_string(entry, "updated"), warnings)
+        published_at = date_seconds(_string(entry, "created"), warnings)
+    updated_at = date_seconds(_string(entry, "updated"), warnings)
     if published_at is None and not atom:
         published_at = updated_at  # dc:date, which feedparser calls updated, is all that RSS 1.0 has
     link = _string(entry, "feedburner_origlink") or _string(entry, "pheedo_origlink") or _link_of(entry)
@@ -378,20 +367,10 @@ def _string(element: Any, name: str) -> str:
 
 
 def _absolute(base: str, link: str, warnings: list[str]) -> str:
-    """Return `link` as an absolute http(s) address without fragments of white space, "" where it is none."""
-    link = link.strip()
-    if not link:
-        return ""
-    try:
-        joined = urljoin(base, _UNPRINTED.sub(lambda m: "%20" if m.group().strip("\t\r\n") else "", link))
-        parts = urlsplit(joined)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and len(joined) <= MOST_URL_CHARS
-    except ValueError:
-        good = False
-    if not good:
+    address = join_address(base, link)
+    if not address and link.strip():
         warnings.append("unusable_link")
-        return ""
-    return joined
+    return address
 
 
 def _direct(url: str) -> str:
@@ -408,7 +387,7 @@ def _direct(url: str) -> str:
         to = url.partition("/*")[2]
     else:
         return url
-    return _absolute("", to, []) or url
+    return join_address("", to) or url
 
 
 def _guid(written: str) -> str:
@@ -445,29 +424,7 @@ def _ttl_seconds(about: Any) -> Optional[int]:
     return min(max(period // max(times, 1), 60), MOST_TTL_SECONDS)
 
 
-def _seconds(written: str, warnings: list[str]) -> Optional[float]:
-    """Return a date as seconds since the epoch, None where there is none."""
-    if not written.strip():
-        return None
-    seconds = read_date(written)
-    if seconds is None:
-        warnings.append("unreadable_date")
-    return seconds
-
-
-def _timestamp(seconds: Optional[float], now_seconds: float, warnings: list[str]) -> Optional[Timestamp]:
-    if seconds is None:
-        return None
-    if seconds > now_seconds + FUTURE_SECONDS:
-        warnings.append("future_date")
-        seconds = now_seconds
-    if abs(seconds) < 86400.0 or seconds < -2_208_988_800.0:  # the epoch and what lies before 1900 mean "not known"
-        warnings.append("implausible_date")
-        return None
-    return Timestamp(micros=round(seconds * 1_000_000))
-
-
-def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str]) -> tuple[FeedEntry, ...]:
+def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str]) -> tuple[EntryValues, ...]:
     """Give each entry its key and hash; of entries with the same key keep the first."""
     words = [(plain_words(d.summary_html), plain_words(d.text_html)) for d in drafts]
     links = [_untracked(d.url) for d in drafts]
@@ -480,7 +437,7 @@ def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str])
     }
     if shared:
         warnings.append("reused_guid")
-    entries: dict[str, FeedEntry] = {}
+    entries: dict[str, EntryValues] = {}
     for draft, link, (summary, text), key, other in zip(drafts, links, words, first, second, strict=True):
         if not (draft.url or draft.title or summary or text):
             warnings.append("empty_entry")
@@ -489,7 +446,7 @@ def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str])
         if key in entries:
             warnings.append("repeated_entry")
             continue
-        entries[key] = FeedEntry(
+        entries[key] = EntryValues(
             key=key,
             entry_hash=digest64(draft.title, link, summary, text),
             url=draft.url,
@@ -497,8 +454,8 @@ def _identify(drafts: Sequence[_Draft], now_seconds: float, warnings: list[str])
             summary_html=draft.summary_html or None,
             text_html=draft.text_html or None,
             authors=draft.authors,
-            published_at=_timestamp(draft.published, now_seconds, warnings),
-            updated_at=_timestamp(draft.updated, now_seconds, warnings),
+            published_micros=believe_date(draft.published, now_seconds=now_seconds, warnings=warnings),
+            updated_micros=believe_date(draft.updated, now_seconds=now_seconds, warnings=warnings),
             language=_language(draft.language),
             tags=draft.tags,
         )

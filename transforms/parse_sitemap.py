@@ -23,21 +23,19 @@ Source: https://www.sitemaps.org/protocol.html; the news namespace as Google doc
 import contextlib
 import html
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
-from urllib.parse import urljoin, urlsplit
 from xml.parsers import expat
 
-from apache_beam.utils.timestamp import Timestamp
-
-from transforms.article_url import address_key, site_of
+from transforms.article_url import MOST_URL_CHARS, address_key, join_address, site_of
 from transforms.bounded_body import BoundedBody
-from transforms.parse_feed import FUTURE_SECONDS, MOST_TAGS, MOST_URL_CHARS, parse_feed, read_date
-from transforms.records import FeedEntry, NestedSitemap, ParsedFeed, digest64, newest_first
+from transforms.digests import digest64
+from transforms.feed_parser import EntryValues, FeedItem, FeedParser, FeedValues
+from transforms.parse_feed import MOST_TAGS, read_feed
+from transforms.read_dates import believe_date, date_seconds, read_date
 from transforms.repair_xml import JUNK_SCAN_CHARS, RepairedXml, decode_markup, repair_xml
 
 MOST_URLS = 50_000  # what the protocol allows in one document
@@ -49,13 +47,11 @@ SETTLED_SECONDS = 3600.0  # how old a change in a news sitemap must be to count
 _ROOT = re.compile(
     r"<(?:[A-Za-z_][\w.\-]{0,20}:)?(?:(urlset|sitemapindex)|rss|rdf|feed|channel|html|head|body)[\s>/]", re.IGNORECASE
 )
-_PLAIN_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?(?:/[^\x00-\x20\x7f]*)?")
 _ADDRESS_LINE = re.compile(r"https?://\S+\s*\Z", re.IGNORECASE)
 _PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
 _NAME_OF_UTC = re.compile(r"\s?(?:UTC|GMT|Z)(?:\[UTC\])?\Z")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z]{2,8})?\Z")
 _MARKUP = re.compile(r"<[/!?]?[A-Za-z][^<>]*+>")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]+")
 _BLOCK = re.compile(r"<((?:\w{1,20}:)?)(url|sitemap)(?:\s[^<>]*)?>", re.IGNORECASE)
 _FIELDS = {  # (parent, element) -> what it is
     ("url", "loc"): "loc",
@@ -92,34 +88,24 @@ def is_sitemap(body: bytes, *, content_type: Optional[str] = None) -> bool:
     return bool(root and root[1]) or (root is None and _starts_with_address(text))
 
 
-def parse_sitemap(
-    body: bytes,
-    *,
-    url: str,
-    content_type: Optional[str] = None,
-    now: Optional[Timestamp] = None,
-    most_bytes: int = MOST_INFLATED_BYTES,
-) -> ParsedFeed:
-    """Return what the sitemap in `body` lists; a feed in its place as that feed's entries.
+def read_sitemap(item: FeedItem, *, most_bytes: int = MOST_INFLATED_BYTES) -> FeedValues:
+    """Return what a sitemap lists; a feed in its place as that feed's entries.
 
     Args:
-        body: as received, without content coding; a gzip file is inflated here.
-        url: the address it came from.
-        content_type: the header's value; it only helps to find the encoding.
-        now: what dates are compared with; the current time by default.
+        item: the document; a gzip file is inflated here.
         most_bytes: cap of an inflated gzip file.
 
     Raises:
-        RejectedError: too_large, bad_encoding (gzip), and what `parse_feed` refuses: empty_body, html_page,
+        RejectedError: too_large, bad_encoding (gzip), and what `read_feed` refuses: empty_body, html_page,
             not_a_feed, broken_feed, too_deep, attribute_bomb, entity_definitions.
     """
-    now_seconds = float(now) if now is not None else time.time()
+    body, url, content_type, now_seconds, _ = item
     if _is_gzip(body):
         inflated = BoundedBody(url, "gzip", most_bytes)
         inflated.feed(body)
         body = inflated.finish()
     if not is_sitemap(body, content_type=content_type):
-        return parse_feed(body, url=url, content_type=content_type, now=now)
+        return read_feed(item._replace(body=body))
     text, notes = decode_markup(body, content_type=content_type)
     warnings = list(notes)
     if _starts_with_address(text):
@@ -129,7 +115,11 @@ def parse_sitemap(
         root, listed = document.root, _read(document, warnings)
     if len(listed) > MOST_URLS:
         warnings.append("too_many_entries")
-    return _assembled(root, listed[:MOST_URLS], url, now_seconds, warnings)
+    feed = _assembled(root, listed[:MOST_URLS], url, now_seconds, warnings)
+    return feed._replace(entries=feed.entries[: item.most_entries])
+
+
+parse_sitemap = FeedParser(read_sitemap)
 
 
 def _is_gzip(body: bytes) -> bool:
@@ -262,23 +252,23 @@ def _field_pattern(name: str) -> re.Pattern[str]:
 # ---- meaning ------------------------------------------------------------------------------------------------------
 
 
-def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> ParsedFeed:
-    site = site_of(url)
-    entries: dict[str, FeedEntry] = {}
-    nested: dict[str, NestedSitemap] = {}
+def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warnings: list[str]) -> FeedValues:
+    site, own = site_of(url), address_key(url)
+    entries: dict[str, EntryValues] = {}
+    nested: dict[str, Optional[int]] = {}
     for one in listed:
-        address = _address(url, one.loc)
+        address = join_address(url, html.unescape(one.loc) if "&amp;" in one.loc else one.loc)
         if not address:
             warnings.append("unusable_link")
             continue
         is_foreign = bool(site) and not _is_on(address, site)
         if one.is_sitemap:
-            if address_key(address) == address_key(url):
+            if address_key(address) == own:
                 warnings.append("self_reference")
             elif is_foreign:
                 warnings.append("foreign_sitemap")
             else:
-                nested.setdefault(address, NestedSitemap(address, _timestamp(one.lastmod, now, warnings)))
+                nested.setdefault(address, _micros(one.lastmod, now, warnings))
             continue
         if is_foreign:
             warnings.append("foreign_links")
@@ -288,33 +278,31 @@ def _assembled(root: str, listed: Sequence[_Listed], url: str, now: float, warni
         entries[address] = _entry(one, address, now, warnings)
     names = Counter(_words(one.name) for one in listed if one.name)
     languages = Counter(one.language.strip() for one in listed if one.language)
-    return ParsedFeed(
+    return FeedValues(
         format="sitemap_index" if root == "sitemapindex" else "sitemap",
-        entries=tuple(sorted(entries.values(), key=newest_first)),
-        nested=tuple(nested.values()),
+        entries=sorted(entries.values(), key=lambda entry: -(entry.published_micros or entry.updated_micros or 0)),
+        nested=tuple(nested.items()),
         title=next((name for name, _ in names.most_common(1)), None) or None,
         language=_language(languages.most_common(1)[0][0]) if languages else None,
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> FeedEntry:
-    published = _timestamp(one.published, now, warnings)
-    updated = _timestamp(one.lastmod, now, warnings)
+def _entry(one: _Listed, address: str, now: float, warnings: list[str]) -> EntryValues:
+    published = _micros(one.published, now, warnings)
+    updated = _micros(one.lastmod, now, warnings)
     title = _words(one.title) if one.title else ""
     parts = [title, address]
-    if published is not None and updated is not None:
-        changed = updated.micros / 1e6
-        if changed > published.micros / 1e6 and changed < now - SETTLED_SECONDS:
-            parts.append(str(updated.micros))
-    return FeedEntry(
-        key=address,
-        entry_hash=digest64(*parts),
-        url=address,
+    if published is not None and updated is not None and published < updated < (now - SETTLED_SECONDS) * 1e6:
+        parts.append(str(updated))
+    return EntryValues(
+        address,
+        digest64(*parts),
+        address,
         title=title or None,
-        published_at=published,
-        updated_at=updated,
-        language=_language(one.language.strip()),
+        published_micros=published,
+        updated_micros=updated,
+        language=_language(one.language.strip()) if one.language else None,
         tags=_keywords(one.keywords) if one.keywords else (),
     )
 
@@ -324,26 +312,9 @@ def _keywords(written: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if word))[:MOST_TAGS]
 
 
-def _address(base: str, loc: str) -> str:
-    loc = loc.strip()
-    if "&amp;" in loc:
-        loc = html.unescape(loc)
-    if _PLAIN_ADDRESS.fullmatch(loc) and len(loc) <= MOST_URL_CHARS:
-        return loc  # as the rest would, which takes a third of the time of reading a long sitemap
-    if not loc:
-        return ""
-    try:
-        joined = urljoin(base, _CONTROL.sub("%20", loc))
-        parts = urlsplit(joined)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and len(joined) <= MOST_URL_CHARS
-    except ValueError:
-        return ""
-    return joined if good else ""
-
-
 def _is_on(address: str, site: str) -> bool:
     # The registrable domain costs ten times as much as this, for what nearly every address of a sitemap is.
-    host = address.partition("://")[2].partition("/")[0]
+    host = address.partition("://")[2].partition("/")[0].partition(":")[0]
     return host == site or host.endswith("." + site) or site_of(address) == site
 
 
@@ -357,26 +328,17 @@ def _language(declared: str) -> Optional[str]:
     return declared.lower() if _LANGUAGE.match(declared) else None
 
 
-def _timestamp(written: str, now: float, warnings: list[str]) -> Optional[Timestamp]:
-    """Return a date as `parse_feed` would: None, with a warning, for what is none or lies in the future."""
-    if not written or written.isspace():
+def _micros(written: str, now: float, warnings: list[str]) -> Optional[int]:
+    if not written:
         return None
-    seconds = _seconds(" ".join(written.split()))
-    if seconds is None:
-        warnings.append("unreadable_date")
-    elif seconds > now + FUTURE_SECONDS:
-        warnings.append("future_date")
-    elif abs(seconds) < 86_400.0 or seconds < -2_208_988_800.0:  # the epoch and what lies before 1900: "not known"
-        warnings.append("implausible_date")
-    else:
-        return Timestamp(micros=round(seconds * 1_000_000))
-    return None
+    return believe_date(date_seconds(written, warnings, read=_seconds), now_seconds=now, warnings=warnings)
 
 
 def _seconds(written: str) -> Optional[float]:
-    part = _PART_OF_DATE.match(written)
+    """Read a date as feeds have them, or a part of one, which the protocol allows."""
+    part = _PART_OF_DATE.match(written) if len(written) <= 10 else None
     if part is None:
-        return read_date(_NAME_OF_UTC.sub("+00:00", written)) if written[-1] in "CT]" else read_date(written)
+        return read_date(_NAME_OF_UTC.sub("+00:00", written) if written[-1] in "CT]" else written)
     try:
         return datetime(int(part[1]), int(part[2] or 1), int(part[3] or 1), tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):

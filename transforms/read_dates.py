@@ -7,6 +7,8 @@ Decisions:
       with the name of a month, which may be of any language in `_MONTHS`.
     * A wrong day is worse than none. Two numbers with slashes that could both be the month are read only beside AM or
       PM, which stands for the order of the United States; a year alone names no day.
+    * What lies more than a day ahead is dated now, since the entry has been seen, and flagged; what lies at the epoch
+      or before 1900 means "not known".
     * What names no zone is UTC, except in Korean, which is written in one zone. Abbreviations that several zones share
       mean the one with the most readers (IST is India's, CST North America's).
 
@@ -17,12 +19,20 @@ Source: RFC 5322, 3.3 and 4.3; ISO 8601; names of months from the Unicode CLDR.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Optional
 
 MOST_ZONE_MINUTES = 14 * 60  # Kiribati's; what is more is no zone
 MOST_CHARS = 120  # the longest real ones have about 50
+FUTURE_SECONDS = 86_400.0  # clocks and zones are wrong by hours; more than a day is an error or an announcement
+_LEAST_SECONDS = -2_208_988_800.0  # 1900
 
+# What Python's own reader reads as this module would, in a tenth of the time: most dates in Atom and sitemaps.
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-5][0-9](?:\.[0-9]{1,6})?)?(?:Z|[+-](?:0[0-9]|1[0-3]):?[0-5][0-9])?)?\Z"
+)
 _EPOCH = re.compile(r"[0-9]{10}(?:[0-9]{3})?\Z")
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:[t ]?([0-9]{2})([0-9]{2})([0-9]{2})?)?(?![0-9])")
 _TIME = re.compile(
@@ -93,6 +103,46 @@ def read_date(text: str) -> Optional[float]:
     Args:
         text: as written in a feed or an archive. What names no zone is read as UTC.
     """
+    if _ISO.match(text):
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        except ValueError:  # 24:00, and days that there are not
+            pass
+    return _read_any(text)
+
+
+def date_seconds(
+    written: str, warnings: list[str], *, read: Callable[[str], Optional[float]] = read_date
+) -> Optional[float]:
+    """Return a date as seconds since the epoch; None where nothing is written, and, flagged, where it is no date."""
+    written = written.strip()
+    seconds = read(written) if written else None
+    if written and seconds is None:
+        warnings.append("unreadable_date")
+    return seconds
+
+
+def believe_date(seconds: Optional[float], *, now_seconds: float, warnings: list[str]) -> Optional[int]:
+    """Return a date as microseconds since the epoch, None where there is none; the future is now.
+
+    Args:
+        seconds: since the epoch, None where none was read.
+        now_seconds: the time.
+        warnings: gets future_date and implausible_date.
+    """
+    if seconds is None:
+        return None
+    if seconds > now_seconds + FUTURE_SECONDS:
+        warnings.append("future_date")
+        seconds = now_seconds
+    if abs(seconds) < 86_400.0 or seconds < _LEAST_SECONDS:
+        warnings.append("implausible_date")
+        return None
+    return round(seconds * 1_000_000)
+
+
+def _read_any(text: str) -> Optional[float]:
     if len(text) > MOST_CHARS:
         return None
     text = _folded(" ".join(unicodedata.normalize("NFKC", text).split()))

@@ -21,11 +21,11 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
-from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.article_url import normalise_url, site_of
+from transforms.article_url import join_address, normalise_url, site_of
 from transforms.errors import RejectedError, TransientError, mask_url, one_line
 from transforms.http import Response
 from transforms.look_at_page import MUCH_TEXT, Look, look_at
@@ -359,11 +359,7 @@ def _refreshed(look: Look, url: str) -> Iterator[Optional[str]]:
 
 
 def _joined(url: str, target: str) -> Optional[str]:
-    try:
-        joined = urljoin(url, target.strip()) if target else ""
-    except ValueError:
-        return None
-    return joined.partition("#")[0] if site_of(joined) else None
+    return join_address(url, target).partition("#")[0] or None
 
 
 # ---- addresses and words ---------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ come back as lists and are therefore coerced to tuples in `__post_init__`, no `k
 Times are `Timestamp` (microseconds, UTC). Text offsets are code points.
 """
 
-import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,15 +15,7 @@ from typing import ClassVar, Optional, TypeVar, get_origin, get_type_hints
 from apache_beam import coders
 from apache_beam.utils.timestamp import Timestamp
 
-
-def digest64(*parts: str) -> str:
-    """Return 16 hex digits (64 bits of BLAKE2b) of `parts`; parts cannot run into one another."""
-    h = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        h.update(len(data).to_bytes(8, "little"))
-        h.update(data)
-    return h.hexdigest()
+from transforms.digests import digest64
 
 
 def feed_id_of(url: str) -> str:

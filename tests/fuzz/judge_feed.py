@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from apache_beam.utils.timestamp import Timestamp
 
+from transforms.article_url import MOST_URL_CHARS
 from transforms.errors import IngestError
-from transforms.parse_feed import MOST_AUTHORS, MOST_ENTRIES, MOST_TAGS, MOST_URL_CHARS, parse_feed
+from transforms.parse_feed import MOST_AUTHORS, MOST_ENTRIES, MOST_TAGS, parse_feed
 from transforms.records import FeedEntry, ParsedFeed
 
 URL = "https://paper.example/feeds/top.xml"

@@ -5,9 +5,8 @@ Decisions:
     other fetchers reported, and from what a worker can bear, not from what the code does.
 
     A case is a site of its own, ``<name>.test``, whose feed is at /feed. It is polled in one run with a healthy feed,
-    with the production settings but for the clock of one exchange, which is `CLOCK_SECONDS` here.
-
-Limits: sitemaps (50,000 addresses, an index that names itself) are to be added under "Documents" with their format.
+    with the production settings but for the clock of one exchange, which is `CLOCK_SECONDS` here, and that of parsing,
+    which is `PARSE_SECONDS`. Feeds and sitemaps are polled alike.
 """
 
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 CLOCK_SECONDS = 2.0
+PARSE_SECONDS = 12.0
 MOST_BODY_BYTES = 15 * 1024 * 1024
 KIB = 1024
 MIB = 1024 * KIB
@@ -115,7 +115,7 @@ _CODINGS = (
     Case("bomb-zstd", "sends 100 MB of nothing, as zstd", "headroomlabs-ai/headroom#3325", ("too_large",), needs="zstd"),
     Case("window-zstd", "asks for a zstd window of 1 GB", "RFC 8878, 3.1.1.1.2", ("bad_encoding",), needs="zstd"),
     Case("nested-gzip", "says gzip twice and means it", "RFC 9110, 8.4", ("bad_encoding",)),
-    Case("gzip-in-gzip", "compresses twice and says so once", "RFC 9110, 8.4", ("not_a_feed",)),
+    Case("gzip-in-gzip", "compresses twice and says so once; what is left is a gzip file, as of a sitemap, and read as one", "RFC 9110, 8.4", entries={"feed": 1}),
     Case("truncated-gzip", "ends in the middle of its compressed stream", "RFC 1952", ("bad_encoding",)),
     Case("gzip-in-name-only", "says gzip and sends plain text", "RFC 9110, 8.4", ("bad_encoding",)),
     Case("unasked-coding", "answers in a coding that was not asked for", "RFC 9110, 12.5.3", ("bad_encoding",)),
@@ -184,6 +184,7 @@ _DOCUMENTS = (
     Case("dtd-from-web", "names a document type at an address of its own", "kurtmckee/feedparser#107", entries={"feed": 1}, most_requests=1),
     Case("stylesheets", "names 100,000 style sheets before its root", "class of attack: XSLT", entries={"feed": 1}, most_requests=1, most_bytes=8 * MIB, most_seconds=12),
     Case("elements-100000-deep", "nests 100,000 elements", "libexpat, CVE-2022-25313", ("too_deep",), most_bytes=2 * MIB),
+    Case("elements-3500000", "has 3,500,000 empty elements in one entry, which take minutes to parse", "class of attack: XML limits", ("parse_timeout",), most_bytes=CAPPED, most_seconds=30),
     Case("attribute-of-1-mb", "has an attribute of 1 MB", "class of attack: XML limits", entries={"feed": 1}, most_bytes=2 * MIB),
     Case("attributes-100000", "has an element with 100,000 attributes", "class of attack: XML limits", ("attribute_bomb",), most_bytes=4 * MIB),
     Case("namespaces-10000", "declares 10,000 namespaces", "class of attack: XML limits", ("attribute_bomb",), most_bytes=2 * MIB),
@@ -203,6 +204,27 @@ _DOCUMENTS = (
     Case("log-injection-in-failure", "has them where an error message quotes it", "CWE-117", ("not_a_feed",)),
     Case("log-injection-in-json", "has them in JSON, which can write any character", "CWE-117", entries={"feed": 1}),
     Case("links-to-itself", "lists itself as an article", "feeds of feeds", entries={"page": 1}, extracts="survives"),
+)  # fmt: skip
+
+_SITEMAPS = (
+    Case("sitemap-50000", "lists 50,000 pages, dated, and lets nobody read them", "the protocol's own bound; sitemaps.org", entries={"robots_disallowed": 2000}, warns="entries_capped", most_bytes=8 * MIB, most_seconds=12),
+    Case("sitemap-50000-gzip", "sends the same as a gzip file", "sitemaps.org", entries={"robots_disallowed": 2000}, warns="entries_capped", most_bytes=1 * MIB, most_seconds=12),
+    Case("sitemap-bomb-gzip", "has a gzip file of 100 MB of nothing for a sitemap", "gocolly/colly#886", ("too_large",), most_bytes=256 * KIB),
+    Case("sitemap-bomb-of-pages", "has a gzip file of a million pages, well-formed, 60 MB", "gocolly/colly#886", ("too_large",), most_bytes=1 * MIB),
+    Case("sitemap-gzip-cut-off", "has half a gzip file for a sitemap", "RFC 1952", ("bad_encoding",)),
+    Case("sitemap-gzip-in-gzip", "has a gzip file in a gzip file for a sitemap", "class of attack: nested archives", ("not_a_feed",)),
+    Case("sitemap-billion-laughs", "defines entities in terms of each other before its pages", "CVE-2013-0340", ("entity_definitions",)),
+    Case("sitemap-100000-deep", "nests 100,000 elements in a page", "libexpat, CVE-2022-25313", ("too_deep",), most_bytes=2 * MIB),
+    Case("sitemap-links-inside", "lists pages at private addresses", SSRF, entries={"forbidden_address": 4}, warns="foreign_links"),
+    Case("sitemap-of-the-future", "dates its pages to the year 2099", "generators with a wrong clock", entries={"page": 1}, warns="future_date"),
+    Case("sitemap-index-cyclic", "has an index whose sitemaps are indexes that name each other, the index and themselves", "sitemaps.org (an index may not name an index; many do)", warns="cyclic_sitemap"),
+    Case("sitemap-index-endless", "has an index whose only sitemap is a new index each time", "class of attack: crawler traps", most_requests=7),
+    Case("sitemap-index-50000", "has an index of 50,000 sitemaps that are not there", "the protocol's own bound; sitemaps.org", ("http_404",), most_bytes=8 * MIB, most_seconds=12, most_requests=7),
+    Case("sitemap-index-inside", "has an index of sitemaps at private addresses", SSRF, warns="foreign_sitemap", most_requests=1),
+    Case("sitemap-index-inner-name", "has an index of a sitemap on a host of its own that resolves to 10.0.0.1", SSRF, ("forbidden_address",), most_requests=1),
+    Case("sitemap-index-redirects-inside", "has an index of a sitemap that redirects to 169.254.169.254", SSRF, ("forbidden_address",)),
+    Case("sitemap-index-drips", "has an index of a sitemap that sends a byte now and then", "fhamborg/news-please#256", ("timeout",)),
+    Case("sitemap-index-half-bad", "has an index of a good sitemap, a bomb and a page", "feed fetchers' bug trackers", entries={"page": 1}, warns="nested_too_large", most_requests=7, most_bytes=256 * KIB),
 )  # fmt: skip
 
 _PAGES = (
@@ -241,6 +263,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
     "Framing": _FRAMING,
     "Statuses and validators": _STATUS,
     "Documents": _DOCUMENTS,
+    "Sitemaps": _SITEMAPS,
     "Pages": _PAGES,
     "robots.txt": _ROBOTS,
 }

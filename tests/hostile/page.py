@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.hostile.cases import ALL_CASES, CASES, CLOCK_SECONDS, KIB, MIB, SOME, Case
+from tests.hostile.cases import ALL_CASES, CASES, CLOCK_SECONDS, KIB, MIB, PARSE_SECONDS, SOME, Case
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "hostile-zoo.md"
 
@@ -14,9 +14,9 @@ def page_text() -> str:
         "",
         "Generated from `tests/hostile/cases.py` by `make docs`; `tests/hostile/test_zoo.py` plays every case against",
         f"a real server on loopback. {len(ALL_CASES)} behaviours of servers, each polled together with a healthy feed whose",
-        "articles must all arrive. One exchange has a clock of "
-        f"{CLOCK_SECONDS:g} seconds there (30 by default); all other settings are",
-        "those of production. In every case the books balance, no connection goes to an address that the rules forbid,",
+        f"articles must all arrive. One exchange has a clock of {CLOCK_SECONDS:g} seconds there, and parsing one of "
+        f"{PARSE_SECONDS:g} (30 each by",
+        "default); all other settings are those of production. In every case the books balance, no connection goes to an address that the rules forbid,",
         "and no control character reaches a row, the log or a request.",
         "",
         "*ends* is how each poll of the feed ends (a status, or the reason of its failure), then what becomes of its",

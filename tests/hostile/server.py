@@ -377,6 +377,7 @@ def documents(server: HostileServer) -> Mapping[str, Routes]:
         "encoding-that-is-none": utf8.replace('"1.0"', '"1.0" encoding="punycode"'),
         "stylesheets": rss(item(), before=f'<?xml-stylesheet href="{own.format("stylesheets")}/x.xsl"?>' * 100_000),
         "elements-100000-deep": rss(item(text=""), deep),
+        "elements-3500000": rss(item(text="<a/>" * 3_500_000)),
         "attribute-of-1-mb": rss(item(more=f'<source url="{"x" * 1024 * KIB}"/>')),
         "attributes-100000": rss(item(more=f"<source {attributes}/>")),
         "namespaces-10000": rss(item(more=f"<source {namespaces}/>")),
@@ -427,6 +428,88 @@ def documents(server: HostileServer) -> Mapping[str, Routes]:
         },
         "log-injection-in-json": {"/feed": feed(json.dumps(evil_json), content_type="application/feed+json")},
     }  # fmt: skip
+
+
+def sitemaps(server: HostileServer) -> Mapping[str, Routes]:
+    """Return sitemaps and indexes that mean harm; robots.txt forbids /closed and what is below."""
+    own = "http://sitemap-{}.test:" + str(server.port)
+    dated = "<url><loc>{}/closed/{{}}</loc><lastmod>2026-03-01T10:00:00+01:00</lastmod></url>"
+    pages = {name: urlset(numbered(dated.format(own.format(name)), 50_000)) for name in ("50000", "50000-gzip")}
+    inside = ["http://10.0.0.1/", "http://169.254.169.254/latest", f"http://[::1]:{server.port}/"]
+    inside.append(f"http://localhost:{server.port}/")
+    names = {name: own.format(name) for name in ("index-cyclic", "index-endless", "index-50000", "index-half-bad")}
+    laughs = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    story = Reply(body=PAGE)
+
+    @functools.cache
+    def bomb_of_pages() -> bytes:
+        return gzip.compress(urlset(listed(own.format("bomb-of-pages") + "/a") * 1_000_000).encode(), 6)
+
+    def next_index(seen: Seen) -> Reply:
+        return sitemap(index(f"{names['index-endless']}/more?{seen.query}1"))
+
+    def nested(name: str, reply: Route, host: str = "") -> Routes:
+        address = own.format(name) if not host else f"http://{host}:{server.port}"
+        return {"/feed": sitemap(index(f"{address}/nested.xml")), "/nested.xml": reply}
+
+    cycle = [f"{names['index-cyclic']}/{path}" for path in ("feed", "1.xml", "2.xml")]
+    made: dict[str, Routes] = {
+        "50000": {"/feed": sitemap(pages["50000"])},
+        "50000-gzip": {"/feed": gzip_file(gzip.compress(pages["50000-gzip"].encode(), 6))},
+        "bomb-gzip": {"/feed": gzip_file(_bomb("gzip"))},
+        "bomb-of-pages": {"/feed": lambda seen: gzip_file(bomb_of_pages())},
+        "gzip-cut-off": {"/feed": gzip_file(gzip.compress(urlset(listed("/a")).encode())[:-12])},
+        "gzip-in-gzip": {"/feed": gzip_file(gzip.compress(gzip.compress(urlset(listed("/a")).encode())))},
+        "billion-laughs": {"/feed": sitemap(f'<!DOCTYPE urlset [<!ENTITY a0 "ha">{laughs}]>{urlset(listed("/&a9;"))}')},
+        "100000-deep": {"/feed": sitemap(urlset(f"<url>{'<a>' * 100_000}{'</a>' * 100_000}</url>"))},
+        "links-inside": {"/feed": sitemap(urlset("".join(map(listed, inside))))},
+        "of-the-future": {
+            "/feed": sitemap(urlset("<url><loc>/story</loc><lastmod>2099-01-01</lastmod></url>")),
+            "/story": story,
+        },
+        "index-cyclic": {f"/{path}": sitemap(index(*cycle)) for path in ("feed", "1.xml", "2.xml")},
+        "index-endless": {"/feed": next_index, "/more": next_index},
+        "index-50000": {"/feed": sitemap(index(*(f"{names['index-50000']}/{n}.xml" for n in range(50_000))))},
+        "index-inside": {"/feed": sitemap(index(*inside))},
+        "index-inner-name": nested("index-inner-name", Reply(404), host="inner.sitemap-index-inner-name.test"),
+        "index-redirects-inside": nested("index-redirects-inside", to("http://169.254.169.254/latest/meta-data/")),
+        "index-drips": nested("index-drips", endless(b" ", HEAD + b"\r\n<urlset>", pause_seconds=0.05)),
+        "index-half-bad": {
+            "/feed": sitemap(index(*(f"{names['index-half-bad']}/{name}" for name in ("a.xml", "b.xml.gz", "c")))),
+            "/a.xml": sitemap(urlset(listed("/story"))),
+            "/b.xml.gz": gzip_file(_bomb("gzip")),
+            "/c": Reply(body=PAGE),
+            "/story": story,
+        },
+    }
+    rules = Reply(body="User-agent: *\nDisallow: /closed", content_type="text/plain")
+    return {f"sitemap-{name}": {"/robots.txt": rules, **routes} for name, routes in made.items()}
+
+
+def sitemap(body: str) -> Reply:
+    """Return a sitemap as it should be served."""
+    return feed(body, content_type="application/xml")
+
+
+def gzip_file(body: bytes) -> Reply:
+    """Return a gzip file that is no coding of the answer."""
+    return feed(body, content_type="application/gzip")
+
+
+def urlset(urls: str) -> str:
+    """Return a sitemap of these elements."""
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{urls}</urlset>'
+
+
+def listed(loc: str) -> str:
+    """Return a page of a sitemap."""
+    return f"<url><loc>{loc}</loc></url>"
+
+
+def index(*locs: str) -> str:
+    """Return an index of sitemaps."""
+    named = "".join(f"<sitemap><loc>{loc}</loc></sitemap>" for loc in locs)
+    return f'<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{named}</sitemapindex>'
 
 
 def pages(server: HostileServer) -> Mapping[str, Routes]:
@@ -485,7 +568,7 @@ def listing(server: HostileServer, name: str, story: Route, more: str = "", *, p
 def stock(server: HostileServer) -> set[str]:
     """Give the server all behaviours and the healthy feed; return the names of the cases it can play."""
     played: dict[str, Routes] = {}
-    for group in (slow, addresses, codings, framing, statuses, documents, pages, robots):
+    for group in (slow, addresses, codings, framing, statuses, documents, sitemaps, pages, robots):
         played.update(group(server))
     for name, routes in played.items():
         server.routes.update({f"{name}.test{path}": route for path, route in routes.items()})

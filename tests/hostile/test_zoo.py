@@ -16,23 +16,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.hostile.cases import ALL_CASES, CLOCK_SECONDS, MOST_BODY_BYTES, SOME, Case
+from tests.hostile.cases import ALL_CASES, CLOCK_SECONDS, MOST_BODY_BYTES, PARSE_SECONDS, SOME, Case
 from tests.hostile.page import PAGE, page_text
 from tests.hostile.server import HEALTHY, HEALTHY_PAGES, HostileServer, stock
 from tests.test_acquire import Memory, balanced, drain, only, spec
 from tests.test_http import self_signed
 from transforms.acquirer import AcquireConfig, Acquirer
 from transforms.address_rules import AllowedHost, parse_allow_host
+from transforms.discover_feeds import read_or_suggest
 from transforms.extract_text import DEADLINE_SECONDS, MEMORY_BYTES, WORK
 from transforms.extract_text import _item_of as item_of
+from transforms.feed_parser import FeedParser
 from transforms.harvest_queue import Item
-from transforms.parse_feed import parse_feed
 from transforms.records import Failure, FeedSpec, Page, Poll
 from transforms.worker_pool import WorkerPool
 
 MOST_ROW_CHARS = 64 * 1024  # of a row, texts left out; the ids of new entries are fewer than 2,000 of 16 characters
 MOST_REQUEST_HEADER_CHARS = 8 * 1024  # what servers commonly take
 LATE_NAME = "to-itself-elsewhere.test"
+INNER_NAMES = ("inner.test", "inner.sitemap-index-inner-name.test")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -78,7 +80,7 @@ def connected(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         await real(self, sock, address)
 
     def resolve(host: str, port: int, *args: Any) -> list[tuple[Any, ...]]:
-        known = {"inner.test": "10.0.0.1", "localhost": "127.0.0.1"}
+        known = {**dict.fromkeys(INNER_NAMES, "10.0.0.1"), "localhost": "127.0.0.1"}
         address = next(late, "10.0.0.1") if host == LATE_NAME else known.get(host)
         if address is not None:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
@@ -104,7 +106,7 @@ def run(zoo: Zoo, case: Case) -> Run:
         total_timeout_seconds=CLOCK_SECONDS,
         max_body_bytes=MOST_BODY_BYTES,
     )
-    acquirer = Acquirer(config, memory=memory, parse=parse_feed)
+    acquirer = Acquirer(config, memory=memory, parse=FeedParser(read_or_suggest, deadline_seconds=PARSE_SECONDS))
     started = time.monotonic()
     rounds = []
     try:
