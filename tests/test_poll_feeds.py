@@ -19,7 +19,7 @@ from transforms.poll_feeds import (
     request_headers,
     retry_after_seconds,
 )
-from transforms.records import FeedEntry, FeedState, ParsedFeed, Poll
+from transforms.records import FeedEntry, FeedState, ParsedFeed, Poll, field_names
 
 NOW = Timestamp(1_770_000_000)  # Mon, 02 Feb 2026 02:40:00 GMT
 URL = "https://news.test/feed?key=s3cretvalue"
@@ -48,9 +48,7 @@ def due_in(poll: Poll) -> float:
 
 def after(poll: Poll) -> FeedState:
     """What the lake makes of a committed poll."""
-    names = ("etag", "last_modified", "content_hash", "state", "failures_in_a_row", "next_due_at", "polled_at")
-    names += ("unmodified_since",)
-    return state(**{name: getattr(poll, name) for name in names})
+    return state(**{name: getattr(poll, name) for name in field_names(FeedState)})
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
@@ -345,15 +343,14 @@ def test_a_part_leaves_nothing_to_compare_the_whole_with_and_its_validators_are_
 @pytest.mark.parametrize("content", ["c", None])
 def test_news_in_a_part_under_the_same_etag_are_a_lie(content: Optional[str]) -> None:
     before = state(etag='"1"', content_hash=content)
-    got = row(
-        before, answer(226, IM="feed", ETag='"1"'), status="ok", entries=1, new_entries=[("a", "1")], fresh=1
-    )
+    got = row(before, answer(226, IM="feed", ETag='"1"'), status="ok", entries=1, new_entries=[("a", "1")], fresh=1)
     assert (got.etag, got.warnings) == ("", ("validators_mistrusted",))
 
 
-def test_a_part_that_cannot_be_used_is_not_asked_for_again() -> None:
+@pytest.mark.parametrize("reason", ["http_226", "empty_body", "not_a_feed"])
+def test_a_part_that_cannot_be_used_is_not_asked_for_again(reason: str) -> None:
     before = state(etag='"1"', last_modified="Mon", content_hash="c")
-    got = row(before, answer(226), error=RejectedError("x", reason="http_226"))
+    got = row(before, answer(226), error=RejectedError("x", reason=reason))
     assert (got.etag, got.last_modified, got.warnings) == ("", "Mon", ("validators_mistrusted",))
     assert request_headers(after(got), NOW) == {"If-Modified-Since": "Mon"}
 

@@ -7,7 +7,7 @@ from typing import Any, Optional
 import pytest
 
 from tests.polling import simulate as room
-from tests.polling.policies import Answer, Hourly
+from tests.polling.policies import Answer, Hourly, Newsbeam
 from tests.polling.population import DAY, HOUR, KINDS, MINUTE, Feed, Kind, population
 from tests.polling.simulate import FEEDS, RUNS, Run, Tally, simulate, simulate_all, total
 from transforms.errors import TransientError
@@ -120,6 +120,13 @@ def test_what_has_left_the_feed_or_is_never_shown_is_lost() -> None:
     assert (got.items, got.lost, len(got.delays)) == (10, 6, 4)
     got = simulate(feed([float(i) for i in range(1, 11)], validators="304 for ever"), ON_THE_HOUR)
     assert (got.items, got.lost, got.delays) == (10, 10, [])
+
+
+def test_a_server_that_answers_304_for_ever_hides_a_week_of_its_news_at_most() -> None:
+    one = feed([(n / 4 - 14) * DAY for n in range(72)], validators="304 for ever")
+    believed, found_out = (simulate(one, Run("begun", Newsbeam, days)) for days in (4.0, 9.0))
+    assert (believed.items, believed.lost) == (4, 4)
+    assert (found_out.items, found_out.lost) == (4, 0)
 
 
 @pytest.mark.parametrize(
