@@ -6,7 +6,9 @@ Decisions:
     the content says depends on where the article is: the words of the feed are the article or all there is, so the same
     words are known for ever; a page behind a link may have changed under the same title, as weather and live pages do,
     so it is looked at once a day unless its date says that the lake has had it since it was published. A feed with a
-    few entries of the kind, and ids that stay, is none whose ids change, and neither is one of a single entry.
+    few entries of the kind, and ids that stay, is none whose ids change, and neither is one of a single entry. Where
+    all ids changed once, with a new system, what is still listed when half of a document has come since is looked at
+    again: the commit finds its text.
 
     A feed's text counts as the full text only when it is long and does not end as teasers do. Taking a teaser for the
     article would lose most of a story for good; fetching a page that was not needed costs one request.

@@ -20,8 +20,9 @@ Decisions:
     files through, and every row was there twice (measured with 1.6.6). It names no application id, so that it never
     outruns a writer of rows.
 
-Limits: local folders; memory of about 60 bytes an article. A file that no version names is removed when it has lain for
-`KEPT_HOURS`: a writer that is suspended for longer between its data file and its commit would commit a lost file.
+Limits: local folders; memory of about 96 bytes an article, 16 of them for its content (looked up in 2 us). A file that
+no version names is removed when it has lain for `KEPT_HOURS`: a writer that is suspended for longer between its data
+file and its commit would commit a lost file.
 """
 
 import contextlib
