@@ -64,9 +64,9 @@ def test_a_feed_whose_ids_change_with_each_poll_brings_each_article_once(
         assert balanced(items)
         drafts = [
             draft(
-                article_id_of(page.url), texts[int(page.url[-1])], url=page.url, entry_id=page.entry_id,
-                entry_hash=page.entry_hash, feed_id=page.feed_id, first_seen_at=page.first_seen_at,
-                attempt=page.attempt,
+                article_id_of(page.url), page.text if page.origin == "feed" else texts[int(page.url[-1])],
+                url=page.url, entry_id=page.entry_id, entry_hash=page.entry_hash, feed_id=page.feed_id,
+                first_seen_at=page.first_seen_at, attempt=page.attempt,
             )
             for page in only(Page, items)
         ]  # fmt: skip
