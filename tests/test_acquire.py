@@ -15,11 +15,19 @@ from apache_beam.testing.test_pipeline import TestPipeline as _TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.timestamp import Timestamp
 
-from tests.servers import Reply, Route, ScriptedServer, with_validators
+from tests.servers import Reply, Route, ScriptedServer, Seen, with_validators
 from transforms import harvest_queue
 from transforms.acquire import Acquire, AcquireConfig, Acquirer, Item
 from transforms.dead_letters import page_to_replay
-from transforms.entry_pages import feed_text, feed_text_stands_in, has_full_text, page_of, plain_text
+from transforms.entry_pages import (
+    attempt_by_content,
+    feed_text,
+    feed_text_stands_in,
+    has_full_text,
+    ids_change,
+    page_of,
+    plain_text,
+)
 from transforms.errors import LakeError, RejectedError, TransientError
 from transforms.fetch_pages import HostMemory
 from transforms.records import (
@@ -27,12 +35,14 @@ from transforms.records import (
     FeedEntry,
     FeedSpec,
     FeedState,
+    KnownContent,
     Page,
     ParsedFeed,
     Poll,
     Wave,
     entry_id_of,
     feed_id_of,
+    field_names,
 )
 
 HOST = "news.test"
@@ -45,6 +55,7 @@ class Memory:
     def __init__(self) -> None:
         self.states: dict[str, FeedState] = {}
         self.attempts: dict[tuple[str, str], int] = {}
+        self.contents: dict[tuple[str, str], KnownContent] = {}
         self.due_retries: set[str] = set()
         self.fails: Optional[Exception] = None
 
@@ -56,6 +67,9 @@ class Memory:
     def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
         return [self.attempts.get(pair, 1) for pair in pairs]
 
+    def known_contents(self, feed_id: str, entry_hashes: Sequence[str]) -> Sequence[Optional[KnownContent]]:
+        return [self.contents.get((feed_id, entry_hash)) for entry_hash in entry_hashes]
+
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         return feed_id in self.due_retries
 
@@ -66,14 +80,10 @@ class Memory:
     def commit(self, items: Sequence[Item]) -> None:
         for item in items:
             if isinstance(item, Poll):
-                names = ("feed_id", "etag", "last_modified", "content_hash", "state", "failures_in_a_row")
-                self.states[item.feed_id] = FeedState(
-                    **{name: getattr(item, name) for name in names},
-                    next_due_at=item.next_due_at,
-                    polled_at=item.polled_at,
-                )
+                self.states[item.feed_id] = FeedState(**{name: getattr(item, name) for name in field_names(FeedState)})
             else:
                 self.attempts[item.entry_id, item.entry_hash] = 0
+                self.contents[item.feed_id, item.entry_hash] = KnownContent(item.attempt, int(time.time()), True)
 
 
 def parse(body: bytes, *, url: str, content_type: Optional[str] = None) -> ParsedFeed:
@@ -254,6 +264,69 @@ def test_when_the_feeds_text_stands_in_for_the_page(
     assert not feed_text_stands_in(replace(page, text=None), error, for_reserved=True)
 
 
+WEEK = 7 * 86_400
+
+
+def known(at: int = 1_000_000, attempts: int = 1, *, is_final: bool = True) -> KnownContent:
+    return KnownContent(attempts, at, is_final)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "contents", "change"),
+    [
+        ([], [], False),
+        ([1, 1, 1], [None, None, None], False),  # a feed that is new
+        ([1, 1, 1], [known(), known(), known()], True),
+        ([1, 1, 1], [known(), known(), None], True),
+        ([1, 1, 1], [known(is_final=False), known(is_final=False), None], True),
+        ([1], [known()], False),  # one entry says nothing: the weather under today's id looks alike
+        ([1, 1, 1], [known(), None, None], False),
+        ([0, 0, 0, 1, 1], [known()] * 5, False),  # two live pages under new ids in a feed whose other ids stay
+        ([0, 1, 1], [known()] * 3, True),
+        ([0, 0, 1, 1], [known()] * 4, False),
+        ([2, 2, 1, 1], [None, None, known(), known()], False),  # known ids, of changed content or to be tried again
+    ],
+)
+def test_a_feeds_ids_change_when_most_of_what_is_known_is_known_by_content_alone(
+    attempts: list[int], contents: list[Optional[KnownContent]], change: bool
+) -> None:
+    assert ids_change(attempts, contents) is change
+
+
+PAGE_ENTRY = FeedEntry("k", "h", "https://a.test/live", title="Live")
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "passed", "attempt"),
+    [
+        # A page behind a link may have changed, and a new id may be how the feed says so: one look a day.
+        (PAGE_ENTRY, known(), 600, 0),
+        (PAGE_ENTRY, known(), 86_399, 0),
+        (PAGE_ENTRY, known(), 86_400, 2),
+        (PAGE_ENTRY, known(attempts=7), WEEK, 8),
+        (replace(PAGE_ENTRY, published_at=Timestamp(1_000_001)), known(), 600, 0),
+        (replace(PAGE_ENTRY, published_at=Timestamp(1_000_001)), known(), WEEK, 2),
+        (replace(PAGE_ENTRY, updated_at=Timestamp(999_999)), known(), WEEK, 2),
+        # It was published before the lake had it.
+        (replace(PAGE_ENTRY, published_at=Timestamp(999_999)), known(), WEEK, 0),
+        # No page is fetched: the same words are the same article, or the same failure.
+        (replace(PAGE_ENTRY, text_html=f"<p>{STORY}</p>"), known(), WEEK, 0),
+        (replace(PAGE_ENTRY, text_html=f"<p>{STORY[:300]}</p>"), known(), WEEK, 2),
+        (replace(PAGE_ENTRY, url=""), known(), WEEK, 0),
+        (replace(PAGE_ENTRY, url="", summary_html=STORY), known(), WEEK, 0),
+        # What failed and may pass is tried when it is due, whatever the id.
+        (PAGE_ENTRY, known(attempts=3, is_final=False), -1, 0),
+        (PAGE_ENTRY, known(attempts=3, is_final=False), 0, 4),
+        (replace(PAGE_ENTRY, published_at=Timestamp(1)), known(is_final=False), 0, 2),
+    ],
+)
+def test_an_entry_of_known_content_under_an_id_that_is_not(
+    entry: FeedEntry, content: KnownContent, passed: int, attempt: int
+) -> None:
+    now = Timestamp(content.at_seconds + passed)
+    assert attempt_by_content(entry, content, now, full_text_min_chars=600) == attempt
+
+
 def test_a_page_carries_what_the_feed_says() -> None:
     page = page_of(
         FeedEntry(
@@ -266,8 +339,24 @@ def test_a_page_carries_what_the_feed_says() -> None:
     )
     assert page == Page(
         "e", "h", "f", "https://a.test/1", "page", Timestamp(5),
-        title="T", summary="A <b>", authors=("Ann",), language="de", feed_tags=("ships",), attempt=2,
+        title="T", summary="A <b>", authors=("Ann",), language="de", feed_tags=("ships", "mine"), attempt=2,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of_entry", "of_list", "tags"),
+    [
+        ((), (), ()),
+        ((), ("local", "harbour"), ("local", "harbour")),
+        (("ships",), (), ("ships",)),
+        (("ships", "local"), ("local", "mine"), ("ships", "local", "mine")),
+    ],
+)
+def test_the_tags_of_an_entry_come_before_those_of_the_list(
+    of_entry: tuple[str, ...], of_list: tuple[str, ...], tags: tuple[str, ...]
+) -> None:
+    entry, listed = FeedEntry("k", "h", "", tags=of_entry), FeedSpec("f", "https://a.test/feed", tags=of_list)
+    assert page_of(entry, entry_id="e", spec=listed, seen_at=Timestamp(5)).feed_tags == tags
 
 
 # ---- what comes out --------------------------------------------------------------------------------------------------
@@ -522,6 +611,47 @@ def test_a_retry_that_is_due_makes_the_poll_unconditional(server: ScriptedServer
     assert isinstance(poll, Poll)
     assert (page.html, page.attempt) == (b"<p>back", 2)
     assert (poll.status, poll.new, poll.etag) == ("ok", 1, '"1"')
+
+
+def test_a_part_of_a_feed_is_read_and_its_validators_are_sent_the_next_time(
+    server: ScriptedServer, memory: Memory, opened: Open
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        asked = seen.headers.get("if-none-match"), seen.headers.get("a-im")
+        if asked == ('"1"', "feed"):
+            part = listing(entry("new", text_html=STORY))
+            return Reply(226, part, headers={"IM": "feed", "ETag": '"2"', "Delta-Base": '"1"'})
+        if asked == ('"2"', "feed"):
+            return Reply(304)
+        return Reply(body=listing(entry("old", text_html=STORY)), headers={"ETag": '"1"'})
+
+    server.routes["/feed"] = answer
+    feed, acquirer, counts = spec(server.url("/feed", host=HOST)), opened(), []
+    for _ in range(3):
+        items = drain(acquirer, [feed])
+        memory.commit(items)
+        (poll,) = only(Poll, items)
+        assert balanced(items)
+        counts.append((poll.status, poll.http_status, poll.entries, poll.known, poll.new, poll.etag))
+    assert counts == [
+        ("ok", 200, 1, 0, 1, '"1"'),
+        ("ok", 226, 1, 0, 1, '"2"'),
+        ("not_modified", 304, 0, 0, 0, '"2"'),
+    ]
+
+
+def test_a_week_of_304_is_followed_by_a_poll_without_validators(
+    server: ScriptedServer, memory: Memory, opened: Open
+) -> None:
+    server.routes["/feed"] = Reply(body=listing(entry("k", text_html=STORY)), headers={"ETag": '"1"'})
+    feed = spec(server.url("/feed", host=HOST))
+    since = Timestamp.of(time.time() - 8 * 86_400)
+    memory.states[feed.feed_id] = FeedState(feed.feed_id, etag='"1"', content_hash="old", unmodified_since=since)
+    _, poll = drain(opened(), [feed])
+    assert isinstance(poll, Poll)
+    assert not {"if-none-match", "a-im"} & server.log[-1].headers.keys()
+    assert (poll.new, poll.etag, poll.unmodified_since) == (1, "", None)
+    assert "validators_mistrusted" in poll.warnings
 
 
 def test_a_feed_that_is_not_due_is_not_asked(server: ScriptedServer, memory: Memory, opened: Open) -> None:

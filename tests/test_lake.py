@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import deltalake
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.utils.timestamp import Duration, Timestamp
@@ -17,7 +18,7 @@ from transforms import lake_table
 from transforms.commit import Batch, commit
 from transforms.errors import LakeError
 from transforms.lake import Lake, OutrunError, open_lake
-from transforms.records import Draft, Failure, Poll
+from transforms.records import Draft, Failure, KnownContent, Poll
 from transforms.schemas import ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES
 
 TEXT = "The council of Harrow Bay voted on Monday to rebuild the old pier. Work begins in the spring."
@@ -91,6 +92,42 @@ def test_a_lake_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=f"schema version {SCHEMA_VERSION + 1}.*upgrade newsbeam") as caught:
         open_lake(str(root))
     assert caught.value.reason == "lake_newer_schema"
+
+
+def test_a_lake_of_an_older_schema_reads_on_and_each_table_grows_with_its_next_write(
+    tmp_path: Path, draft: Callable[..., Draft], poll: Callable[..., Poll]
+) -> None:
+    root, later = tmp_path / "lake", NOON + Duration(seconds=60)
+    lacks = ("unmodified_since", "rules_version")
+    for spec in TABLES:
+        old = pa.schema([field for field in spec.schema if field.name not in lacks])
+        deltalake.DeltaTable.create(
+            str(root / spec.name),
+            old,
+            partition_by=["date"],
+            configuration={"newsbeam.schemaVersion": "1"},
+            raise_if_key_not_exists=False,
+        )
+    rows = [{"feed_id": "feed", "polled_at": NOON.micros, "etag": '"1"', "committed_at": NOON.micros, "date": 20_000}]
+    old = pa.schema([field for field in POLLS.schema if field.name not in lacks])
+    deltalake.write_deltalake(str(root / "polls"), pa.Table.from_pylist(rows, schema=old), mode="append")
+    assert open_lake(str(root), create=False).feed_states(["feed"])["feed"].etag == '"1"'
+    assert deltalake.DeltaTable(str(root / "polls")).version() == 1, "a reader changes nothing"
+    lake_module._open.pop(root)
+    lake = open_lake(str(root))
+    commit(
+        lake, Batch([draft("a", TEXT)], [dead_letter("d")], [poll(polled_at=later, unmodified_since=later)]), now=later
+    )
+    for held in (lake, reopened(lake)):
+        assert held.feed_states(["feed"])["feed"].unmodified_since == later
+        assert held.read(POLLS, ["unmodified_since"])["unmodified_since"].null_count == 1
+    for spec in TABLES:
+        table = deltalake.DeltaTable(str(root / spec.name))
+        assert {field.name for field in table.schema().fields} == set(spec.schema.names)
+        assert all(field.metadata["comment"] for field in table.schema().fields)
+        assert table.metadata().configuration["newsbeam.schemaVersion"] == str(SCHEMA_VERSION)
+    grown = deltalake.DeltaTable(str(root / "polls"))
+    assert grown.version() == 4  # created, a row, a column, the version, a row: and nothing by opening it again
 
 
 def test_an_object_store_is_refused_by_name() -> None:
@@ -182,6 +219,25 @@ def test_an_entry_that_changes_each_time_is_left_in_peace(lake: Lake) -> None:
     assert lake.entry_attempts([("e", "new")], NOON) == [many]
     commit(lake, Batch(failures=[dead_letter("e", entry_hash=str(many), attempt=many)]))
     assert lake.entry_attempts([("e", "newer")], NOON) == [0]
+
+
+def test_a_content_is_known_under_its_feed_whatever_the_entry(lake: Lake, draft: Callable[..., Draft]) -> None:
+    retry_at, later = NOON + Duration(seconds=600), NOON + Duration(seconds=900)
+    waiting = dead_letter("w", entry_hash="w", permanent=False, retry_at=retry_at, attempt=2)
+    commit(lake, Batch([draft("a", TEXT, entry_hash="a")], [dead_letter("d", entry_hash="d"), waiting]), now=NOON)
+    asked, at = ["a", "d", "w", "new"], NOON.micros // 1_000_000
+    for held in (lake, reopened(lake)):
+        assert held.known_contents("feed", asked) == [
+            KnownContent(1, at, True),
+            KnownContent(1, at, True),
+            KnownContent(2, at + 600, False),
+            None,
+        ]
+        assert held.known_contents("another feed", asked) == [None] * 4
+        assert held.known_contents("feed", []) == []
+    commit(lake, Batch(failures=[dead_letter("another id", entry_hash="w", attempt=3)]), now=later)
+    for held in (lake, reopened(lake)):
+        assert held.known_contents("feed", ["w"]) == [KnownContent(3, at + 900, True)]
 
 
 def test_the_newest_poll_is_the_feeds_state(lake: Lake, poll: Callable[..., Poll]) -> None:

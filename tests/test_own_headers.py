@@ -12,7 +12,16 @@ from pipelines.feed_secrets import request_headers_of
 from tests.servers import Reply, ScriptedServer
 from transforms.acquire import AcquireConfig, Acquirer, Item
 from transforms.acquirer import interval_bounds
-from transforms.records import FeedEntry, FeedHeader, FeedSpec, FeedState, ParsedFeed, Poll, feed_id_of
+from transforms.records import (
+    FeedEntry,
+    FeedHeader,
+    FeedSpec,
+    FeedState,
+    KnownContent,
+    ParsedFeed,
+    Poll,
+    feed_id_of,
+)
 
 OWN, OTHER = "own.test", "other.test"
 FEED = json.dumps([{"key": "1", "entry_hash": "h", "url": ""}])
@@ -26,6 +35,9 @@ class Memory:
 
     def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
         return [1 for _ in pairs]
+
+    def known_contents(self, feed_id: str, entry_hashes: Sequence[str]) -> Sequence[Optional[KnownContent]]:
+        return [None] * len(entry_hashes)
 
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         return False

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from transforms.errors import IngestError, RejectedError, TransientError
 from transforms.http import Response
 from transforms.poll_feeds import (
+    UNMODIFIED_SECONDS,
     content_hash,
     decide,
     declared_seconds,
@@ -18,15 +19,17 @@ from transforms.poll_feeds import (
     request_headers,
     retry_after_seconds,
 )
-from transforms.records import FeedEntry, FeedState, ParsedFeed, Poll
+from transforms.records import FeedEntry, FeedState, ParsedFeed, Poll, field_names
 
 NOW = Timestamp(1_770_000_000)  # Mon, 02 Feb 2026 02:40:00 GMT
 URL = "https://news.test/feed?key=s3cretvalue"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+AT_NOW, IN_AN_HOUR = "Mon, 02 Feb 2026 02:40:00 GMT", "Mon, 02 Feb 2026 03:40:00 GMT"
+TAG = {"If-None-Match": "e", "A-IM": "feed"}
 
 
-def state(**fields: Any) -> FeedState:
-    return FeedState(feed_id="f", **fields)
+def state(feed_id: str = "f", **fields: Any) -> FeedState:
+    return FeedState(feed_id=feed_id, **fields)
 
 
 def answer(status: int = 200, body: bytes = b"<rss/>", redirects: Any = (), **headers: str) -> Response:
@@ -45,8 +48,7 @@ def due_in(poll: Poll) -> float:
 
 def after(poll: Poll) -> FeedState:
     """What the lake makes of a committed poll."""
-    names = ("etag", "last_modified", "content_hash", "state", "failures_in_a_row", "next_due_at", "polled_at")
-    return state(**{name: getattr(poll, name) for name in names})
+    return state(**{name: getattr(poll, name) for name in field_names(FeedState)})
 
 
 # ---- what is sent ----------------------------------------------------------------------------------------------------
@@ -56,10 +58,10 @@ def after(poll: Poll) -> FeedState:
     ("before", "headers"),
     [
         (state(), {}),
-        (state(etag='W/"a b"'), {"If-None-Match": 'W/"a b"'}),
+        (state(etag='W/"a b"'), {"If-None-Match": 'W/"a b"', "A-IM": "feed"}),
         (
             state(etag="no-quotes", last_modified="yesterday"),
-            {"If-None-Match": "no-quotes", "If-Modified-Since": "yesterday"},
+            {"If-None-Match": "no-quotes", "If-Modified-Since": "yesterday", "A-IM": "feed"},
         ),
         (state(etag="", last_modified=""), {}),
         (state(etag="", last_modified="Mon"), {"If-Modified-Since": "Mon"}),
@@ -68,7 +70,35 @@ def after(poll: Poll) -> FeedState:
     ],
 )
 def test_validators_are_sent_as_they_came_or_not_at_all(before: FeedState, headers: dict[str, str]) -> None:
-    assert request_headers(before) == headers
+    assert request_headers(before, NOW) == headers
+
+
+@pytest.mark.parametrize(
+    ("since", "in_full"),
+    [
+        (None, False),
+        (NOW, False),
+        (NOW - 5 * DAY, False),
+        (NOW - 7 * DAY, True),
+        (NOW - 70 * DAY, True),
+        (NOW + 70 * DAY, False),  # the clock was set back
+    ],
+)
+def test_a_feed_that_has_answered_304_alone_for_a_week_is_asked_in_full(
+    since: Optional[Timestamp], in_full: bool
+) -> None:
+    for number in range(20):
+        before = state(f"feed {number}", etag='"1"', last_modified="Mon", unmodified_since=since)
+        assert (request_headers(before, NOW) == {}) is in_full
+
+
+def test_feeds_that_started_together_are_not_asked_in_full_together() -> None:
+    hours = [0] * 168
+    for number in range(1_000):
+        before = state(f"feed {number}", etag='"1"', unmodified_since=NOW)
+        hours[next(hour for hour in range(168) if not request_headers(before, NOW + (hour + 1) * HOUR))] += 1
+    assert max(hours) < 60  # all within 42 hours, 24 an hour on average
+    assert sum(count > 0 for count in hours) > 35
 
 
 # ---- when ------------------------------------------------------------------------------------------------------------
@@ -97,18 +127,49 @@ def test_a_feed_is_due(before: FeedState, batch: Optional[str], streaming: Optio
 
 
 @pytest.mark.parametrize(
-    ("before", "response", "conditional", "verdict"),
+    ("before", "response", "sent", "verdict"),
     [
-        (state(), answer(), False, "parse"),
-        (state(content_hash=content_hash(b"<rss/>")), answer(), True, "unchanged"),
-        (state(content_hash=content_hash(b"<rss />")), answer(), True, "parse"),
-        (state(etag="e"), answer(304, b""), True, "not_modified"),
+        (state(), answer(), {}, "parse"),
+        (state(content_hash=content_hash(b"<rss/>")), answer(), TAG, "unchanged"),
+        (state(content_hash=content_hash(b"<rss />")), answer(), TAG, "parse"),
+        (state(etag="e"), answer(304, b""), TAG, "not_modified"),
+        (state(last_modified="Mon"), answer(304, b""), {"If-Modified-Since": "Mon"}, "not_modified"),
+        (state(etag="e"), answer(226, IM="feed"), TAG, "parse"),
+        (state(etag="e"), answer(226, IM=" Feed "), TAG, "parse"),
+        (state(etag="e"), answer(226, IM="feed", Delta_Base="e"), TAG, "parse"),
+        # The part that came last time says nothing about the part that comes now.
+        (state(etag="e", content_hash=content_hash(b"<rss/>")), answer(226, IM="feed"), TAG, "parse"),
     ],
 )
 def test_an_answer_that_brings_something(
-    before: FeedState, response: Response, conditional: bool, verdict: str
+    before: FeedState, response: Response, sent: dict[str, str], verdict: str
 ) -> None:
-    assert read_answer(before, response, conditional=conditional, now=NOW) == verdict
+    assert read_answer(before, response, sent=sent, now=NOW) == verdict
+
+
+@pytest.mark.parametrize(
+    ("response", "sent"),
+    [
+        (answer(226, IM="feed"), {}),  # nobody asked
+        (answer(226, IM="feed"), {"If-Modified-Since": "Mon"}),
+        (answer(226, IM="feed"), {"If-None-Match": "e"}),  # nobody asked for a part
+        (answer(226), {"If-None-Match": "e", "A-IM": "feed"}),
+        (answer(226, IM=""), {"If-None-Match": "e", "A-IM": "feed"}),
+        (answer(226, IM="vcdiff"), {"If-None-Match": "e", "A-IM": "feed"}),
+        (answer(226, IM="feed, gzip"), {"If-None-Match": "e", "A-IM": "feed"}),
+        (answer(226, IM="feed", Delta_Base="another"), {"If-None-Match": "e", "A-IM": "feed"}),
+    ],
+)
+def test_a_part_that_was_not_asked_for_is_no_answer(response: Response, sent: dict[str, str]) -> None:
+    with pytest.raises(RejectedError) as caught:
+        read_answer(state(etag="e"), response, sent=sent, now=NOW)
+    assert caught.value.reason == "http_226"
+
+
+def test_an_empty_part_is_no_answer() -> None:
+    with pytest.raises(RejectedError) as caught:
+        read_answer(state(etag="e"), answer(226, b" ", IM="feed"), sent=TAG, now=NOW)
+    assert caught.value.reason == "empty_body"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +191,7 @@ def test_an_answer_that_brings_something(
 )
 def test_an_answer_that_brings_nothing(response: Response, kind: type, reason: str, wait: Optional[float]) -> None:
     with pytest.raises(IngestError) as caught:
-        read_answer(state(), response, conditional=False, now=NOW)
+        read_answer(state(), response, sent={}, now=NOW)
     assert (type(caught.value), caught.value.reason) == (kind, reason)
     assert getattr(caught.value, "retry_after_seconds", None) == wait
     assert "s3cretvalue" not in caught.value.message
@@ -169,14 +230,19 @@ def test_retry_after(headers: dict[str, str], seconds: Optional[float]) -> None:
         ({"Cache-Control": "max-age=99999999999"}, None, DAY),
         ({"Expires": "Mon, 02 Feb 2026 03:40:00 GMT", "Date": "Mon, 02 Feb 2026 02:40:00 GMT"}, None, HOUR),
         ({"Expires": "0", "Date": "Mon, 02 Feb 2026 02:40:00 GMT"}, None, 0),
-        (
-            {
-                "Cache-Control": "public",
-                "Expires": "Tue, 03 Feb 2026 02:40:00 GMT",
-                "Date": "Mon, 02 Feb 2026 02:40:00 GMT",
-            },
-            None,
-            0,
+        *(
+            ({"Cache-Control": control, "Expires": IN_AN_HOUR, "Date": AT_NOW}, ttl, seconds)
+            for control, ttl, seconds in (
+                ("public", None, HOUR),
+                ("private, must-revalidate", None, HOUR),
+                ("public", 7_200, 7_200),
+                ("s-maxage=60", None, HOUR),  # that is for shared caches, and we are none
+                ("public, max-age=60", None, MINUTE),
+                ("max-age=0", None, 0),
+                ("max-age=soon", None, 0),  # RFC 9111, 4.2.1: what cannot be read is stale
+                ("no-cache", None, 0),
+                ("public, no-store", None, 0),
+            )
         ),
     ],
 )
@@ -226,6 +292,67 @@ def test_a_304_keeps_what_was_there() -> None:
     got = row(before, answer(304, b"", ETag='"2"'), status="not_modified")
     assert (got.status, got.etag, got.last_modified, got.content_hash) == ("not_modified", '"1"', "Mon", "c")
     assert (got.entries, got.known, got.new, got.failures_in_a_row) == (0, 0, 0, 0)
+
+
+def test_a_304_says_since_when_there_was_nothing_else() -> None:
+    first = row(state(etag='"1"'), answer(304, b""), status="not_modified")
+    assert first.unmodified_since == NOW
+    since = NOW - 3 * DAY
+    before = state(etag='"1"', content_hash="c", unmodified_since=since)
+    assert row(before, answer(304, b""), status="not_modified").unmodified_since == since
+    assert row(before, error=TransientError("x", reason="timeout")).unmodified_since == since
+    for response, status in ((answer(), "ok"), (answer(), "unchanged"), (answer(226, IM="feed"), "ok")):
+        assert row(before, response, status=status).unmodified_since is None
+
+
+def test_a_server_that_answers_304_for_ever_is_found_out_within_a_week() -> None:
+    """Polled each day; it has news each day, and one ETag for all of them."""
+    current, now, in_full = state(), NOW, []
+    for day in range(20):
+        sent = request_headers(current, now)
+        if sent:
+            got = decide(current, url=URL, polled_at=now, response=answer(304, b""), status="not_modified")
+        else:
+            in_full.append(day)
+            news = answer(body=b"%d" % day, ETag='"1"')
+            got = decide(
+                current, url=URL, polled_at=now, response=news, status=read_status(current, news, sent),
+                entries=9, new_entries=[("e", "h")], fresh=1,
+            )  # fmt: skip
+        current, now = after(got), now + DAY
+    first, second, *later = in_full
+    assert (first, second <= 1 + UNMODIFIED_SECONDS / DAY) == (0, True)
+    assert current.etag == ""
+    assert later == list(range(second + 1, 20))
+
+
+def read_status(before: FeedState, response: Response, sent: dict[str, str]) -> str:
+    return {"parse": "ok"}.get(verdict := read_answer(before, response, sent=sent, now=NOW), verdict)
+
+
+def test_a_part_leaves_nothing_to_compare_the_whole_with_and_its_validators_are_taken() -> None:
+    before = state(etag='"1"', last_modified="Mon", content_hash="c")
+    got = row(
+        before, answer(226, IM="feed", ETag='"2"', Last_Modified="Tue"), status="ok", entries=2,
+        new_entries=[("a", "1")], fresh=1,
+    )  # fmt: skip
+    assert (got.status, got.http_status, got.etag, got.last_modified) == ("ok", 226, '"2"', "Tue")
+    assert (got.content_hash, got.entries, got.known, got.new) == (None, 2, 1, 1)
+
+
+@pytest.mark.parametrize("content", ["c", None])
+def test_news_in_a_part_under_the_same_etag_are_a_lie(content: Optional[str]) -> None:
+    before = state(etag='"1"', content_hash=content)
+    got = row(before, answer(226, IM="feed", ETag='"1"'), status="ok", entries=1, new_entries=[("a", "1")], fresh=1)
+    assert (got.etag, got.warnings) == ("", ("validators_mistrusted",))
+
+
+@pytest.mark.parametrize("reason", ["http_226", "empty_body", "not_a_feed"])
+def test_a_part_that_cannot_be_used_is_not_asked_for_again(reason: str) -> None:
+    before = state(etag='"1"', last_modified="Mon", content_hash="c")
+    got = row(before, answer(226), error=RejectedError("x", reason=reason))
+    assert (got.etag, got.last_modified, got.warnings) == ("", "Mon", ("validators_mistrusted",))
+    assert request_headers(after(got), NOW) == {"If-Modified-Since": "Mon"}
 
 
 def test_the_same_content_under_a_new_validator_is_unchanged_and_the_validator_taken() -> None:

@@ -159,6 +159,7 @@ def memory_of(lake: Lake) -> dict[str, Any]:
     later = NOON + Duration(seconds=59 * HOUR)
     return {
         "attempts": [lake.entry_attempts(entries, at) for at in (NOON, later, later + Duration(seconds=9 * HOUR))],
+        "contents": [lake.known_contents("feed", ["1", "2", "3"])],
         "articles": lake.count_articles(),
         "revisions": [lake.revision(f"{kind}{number}") for kind in "abx" for number in range(9)],
         "feeds": lake.feed_states(["feed"]),

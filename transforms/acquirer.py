@@ -37,7 +37,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms import telemetry
 from transforms.dead_letters import failure_of
-from transforms.entry_pages import feed_text_stands_in, page_of
+from transforms.entry_pages import attempt_by_content, feed_text_stands_in, ids_change, page_of
 from transforms.errors import IngestError, LakeError, RejectedError, mask_url
 from transforms.feed_parser import FeedParser
 from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
@@ -55,7 +55,7 @@ from transforms.poll_feeds import (
     read_answer,
     request_headers,
 )
-from transforms.records import FeedEntry, FeedSpec, FeedState, Page, ParsedFeed, Poll, entry_id_of
+from transforms.records import FeedEntry, FeedSpec, FeedState, KnownContent, Page, ParsedFeed, Poll, entry_id_of
 
 _log = logging.getLogger("newsbeam.acquire")
 
@@ -157,6 +157,9 @@ class Memory(Protocol):
 
     def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
         """Return for each (entry_id, entry_hash) 0 when it is known, else the number of the attempt that is next."""
+
+    def known_contents(self, feed_id: str, entry_hashes: Sequence[str]) -> Sequence[Optional[KnownContent]]:
+        """Return for each `entry_hash` what is known of it within the feed, whatever the entry's id."""
 
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         """Return whether an entry of the feed waits to be tried again now."""
@@ -450,6 +453,26 @@ class Acquirer:
         lost = {feed_id for feed_id, flight in waiting.items() if self._clock() >= flight.until}
         return states, retries, {feed_id: waiting[feed_id] for feed_id in waiting.keys() - lost}, lost
 
+    def _recall_entries(
+        self, feed_id: str, entries: Sequence[tuple[str, FeedEntry]], now: Timestamp
+    ) -> tuple[Sequence[int], Optional[set[str]]]:
+        """Return the next attempt of each entry (0: known), and which are only looked at again; None where ids hold."""
+        attempts = list(self._memory.entry_attempts([(entry_id, e.entry_hash) for entry_id, e in entries], now))
+        if attempts.count(1) < 2:
+            return attempts, None
+        contents = self._memory.known_contents(feed_id, [entry.entry_hash for _, entry in entries])
+        if not ids_change(attempts, contents):
+            return attempts, None
+        again = set()
+        for i, ((entry_id, entry), content) in enumerate(zip(entries, contents, strict=True)):
+            if content is not None and attempts[i] == 1:
+                attempts[i] = attempt_by_content(
+                    entry, content, now, full_text_min_chars=self._config.full_text_min_chars
+                )
+                if content.is_final and attempts[i]:
+                    again.add(entry_id)
+        return attempts, again
+
     def _has_arrived(self, flight: _InFlight, state: Optional[FeedState], now: Timestamp) -> bool:
         if state is not None and state.polled_at is not None and state.polled_at >= flight.polled_at:
             return True
@@ -463,15 +486,15 @@ class Acquirer:
 
     async def _poll(self, run: _Run, turn: Turn) -> None:
         response: Optional[Response] = None
-        conditional = {} if run.has_due_retries else request_headers(run.state)
         run.polled_at, run.started = self._now(), self._loop.time()
+        conditional = {} if run.has_due_retries else request_headers(run.state, run.polled_at)
         try:
             own = await self._own_headers(run.spec)
             with telemetry.FETCH_SECONDS.labels("feed").time():
                 response = await self._polite.fetch(
                     turn, run.spec.url, headers={"Accept": FEED_ACCEPT, **own, **conditional}
                 )
-            status = read_answer(run.state, response, conditional=bool(conditional), now=run.polled_at)
+            status = read_answer(run.state, response, sent=conditional, now=run.polled_at)
             parsed = None
             if status == "parse" or (status == "unchanged" and run.has_due_retries):
                 status = "ok"
@@ -520,14 +543,19 @@ class Acquirer:
         entries = list(reversed(listed.items()))  # the first of those that share a key
         warnings = ["entries_capped"] if len(entries) > config.max_entries_per_feed else []
         entries = entries[: config.max_entries_per_feed]
-        pairs = [(entry_id, entry.entry_hash) for entry_id, entry in entries]
-        attempts = await self._ask_memory(self._memory.entry_attempts, pairs, now) if pairs else []
+        attempts: Sequence[int] = ()
+        again: Optional[set[str]] = None
+        if entries:
+            attempts, again = await self._ask_memory(self._recall_entries, spec.feed_id, entries, now)
+            warnings += ["ids_change"] if again is not None else []
         new = [(i, entry, int(n)) for (i, entry), n in zip(entries, attempts, strict=True) if n > 0]
         taken = new[: config.max_new_per_poll]
         pages: list[Page] = []
         if taken:
             language = parsed.language if parsed is not None else None
             pages = await self._loop.run_in_executor(self._parse_threads, self._pages_of, run, taken, language)
+            # A page that is gone by now must not put the feed's teaser in the place of its article.
+            pages = [replace(page, text=None) if page.entry_id in (again or ()) else page for page in pages]
         shortest, longest = interval_bounds(spec, config.shortest_interval_seconds, config.longest_interval_seconds)
         poll = decide(
             run.state,

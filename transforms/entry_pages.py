@@ -1,6 +1,15 @@
 """What an entry of a feed is worth by itself, and the page that is to be made of it: pure functions.
 
 Decisions:
+    An entry is known by its id and content. Where most of a feed's known entries come under ids that are not known, its
+    ids change by themselves (a random guid, a session, the time of day), and the content alone names an entry. What
+    the content says depends on where the article is: the words of the feed are the article or all there is, so the same
+    words are known for ever; a page behind a link may have changed under the same title, as weather and live pages do,
+    so it is looked at once a day unless its date says that the lake has had it since it was published. A feed with a
+    few entries of the kind, and ids that stay, is none whose ids change, and neither is one of a single entry. Where
+    all ids changed once, with a new system, what is still listed when half of a document has come since is looked at
+    again: the commit finds its text.
+
     A feed's text counts as the full text only when it is long and does not end as teasers do. Taking a teaser for the
     article would lose most of a story for good; fetching a page that was not needed costs one request.
 
@@ -13,16 +22,18 @@ Decisions:
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.dead_letters import MOST_ATTEMPTS
 from transforms.errors import IngestError, TransientError
-from transforms.records import FeedEntry, FeedSpec, Page
+from transforms.records import FeedEntry, FeedSpec, KnownContent, Page
 
 FALLBACK_CHARS = 200  # a summary of less is a headline, no text of an article
 MOST_SUMMARY_CHARS = 2_000
+LOOK_AGAIN_SECONDS = 86_400  # what keeps its title and address is made anew each day at most, or says so by its words
 
 _NOT_SHOWN = re.compile(r"<(script|style|template)\b", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
@@ -66,6 +77,36 @@ def feed_text(entry: FeedEntry) -> Optional[str]:
     return longest if len(longest) >= FALLBACK_CHARS <= len(plain_text(longest)) else None
 
 
+def ids_change(attempts: Sequence[int], contents: Sequence[Optional[KnownContent]]) -> bool:
+    """Return whether the ids of a feed change by themselves, by one document of it.
+
+    Args:
+        attempts: of each entry the number of the attempt that its id says is next; 1 for an id that is not known.
+        contents: what is known of its content.
+    """
+    by_content = sum(n == 1 and content is not None for n, content in zip(attempts, contents, strict=True))
+    return by_content > max(1, sum(n != 1 for n in attempts))
+
+
+def attempt_by_content(entry: FeedEntry, content: KnownContent, now: Timestamp, *, full_text_min_chars: int) -> int:
+    """Return 0 when an entry is known by its content, else the number of the attempt that is next.
+
+    Args:
+        entry: of a feed whose ids change.
+        content: what is known of it.
+        now: the time.
+        full_text_min_chars: see `has_full_text`.
+    """
+    due_at = content.at_seconds
+    if content.is_final:
+        has_page = bool(entry.url) and not has_full_text(entry, full_text_min_chars)
+        is_older = entry.published_at is not None and entry.published_at.micros <= content.at_seconds * 1_000_000
+        if is_older or not has_page:
+            return 0
+        due_at += LOOK_AGAIN_SECONDS
+    return content.attempts + 1 if now.micros >= due_at * 1_000_000 else 0
+
+
 def page_of(
     entry: FeedEntry,
     *,
@@ -104,7 +145,7 @@ def page_of(
         published_at=entry.published_at,
         updated_at=entry.updated_at,
         language=entry.language or language or spec.language,
-        feed_tags=entry.tags,
+        feed_tags=tuple(dict.fromkeys((*entry.tags, *spec.tags))),
         attempt=attempt,
     )
 

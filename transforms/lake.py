@@ -14,7 +14,7 @@ Decisions:
     newest revision of each article and the texts it has had, the newest poll of each feed. It is read from the files
     that are new since the last look and can be rebuilt at any time.
 
-Limits: local folders; memory of about 60 bytes an article.
+Limits: local folders; memory of about 96 bytes an article, 16 of them for its content (looked up in 2 us).
 """
 
 import contextlib
@@ -37,11 +37,13 @@ from deltalake.transaction import AddAction, RemoveAction
 from transforms.errors import LakeError, one_line
 from transforms.key_map import KeyMap, key_of, keys_of, mix
 from transforms.lake_table import Table, TableUpkeep, create_table, folder_of, stats_of, write_file
-from transforms.records import FeedState
+from transforms.records import FeedState, KnownContent
 from transforms.schemas import ALL_TABLES, ARTICLES, DEAD_LETTERS, POLLS, SCHEMA_VERSION, TABLES, TableSchema
 
 FOR_EVER = (1 << 63) - 1  # "known until": an entry that is never tried again in this version
 MOST_ATTEMPTS_OF_AN_ENTRY = 24  # an entry whose content changes each time holds the time of day (lemon24/reader#225)
+
+_MOST_PACKED_ATTEMPTS = 255
 
 on_point: Callable[[str], None] = lambda name: None  # noqa: E731 - replaced by tests that kill the process at a point
 
@@ -59,6 +61,7 @@ class Lake:
         self._tables = {spec.name: Table(root, spec) for spec in TABLES}
         self._pairs = KeyMap()  # (entry_id, entry_hash) -> known until (microseconds)
         self._attempts = KeyMap()  # entry_id -> attempts made
+        self._contents = KeyMap()  # (feed_id, entry_hash) -> its last attempt, see `_packed`
         self._revisions = KeyMap()  # article_id -> newest revision
         self._texts = KeyMap()  # (article_id, text_hash) -> 1
         self._pages = KeyMap()  # (article_id, page_id) -> 1
@@ -85,31 +88,36 @@ class Lake:
                     table.seen.update(fresh, mixed)
 
     def _load_articles(self, table: Table, files: Sequence[str]) -> None:
-        columns = ("article_id", "revision", "text_hash", "page_id", "entry_id", "entry_hash", "attempt")
-        rows = table.read(files, columns)
-        articles, entries = keys_of(rows["article_id"]), keys_of(rows["entry_id"])
+        columns = ["article_id", "revision", "text_hash", "page_id", "entry_id", "entry_hash", "attempt"]
+        rows = table.read(files, [*columns, "feed_id", "committed_at"])
+        articles, entries, hashes = (keys_of(rows[name]) for name in ("article_id", "entry_id", "entry_hash"))
         self._revisions.add(articles, _ints(rows["revision"]))
         self._texts.add(mix(articles, keys_of(rows["text_hash"])), 1)
         self._pages.add(mix(articles, keys_of(rows["page_id"])), 1)
-        self._pairs.add(mix(entries, keys_of(rows["entry_hash"])), FOR_EVER)
+        self._pairs.add(mix(entries, hashes), FOR_EVER)
         self._attempts.add(entries, _ints(rows["attempt"]))
+        last = _packed(rows["attempt"], _micros(rows["committed_at"]), True)
+        self._contents.add(mix(_keys_of_few(rows["feed_id"]), hashes), last)
 
     def _load_dead_letters(self, table: Table, files: Sequence[str]) -> None:
-        rows = table.read(files, ("entry_id", "entry_hash", "feed_id", "permanent", "retry_at", "attempt"))
-        entries = keys_of(rows["entry_id"])
-        pairs = mix(entries, keys_of(rows["entry_hash"]))
-        retry_at = rows["retry_at"].cast(pa.int64()).fill_null(FOR_EVER).to_numpy()
+        columns = ("entry_id", "entry_hash", "feed_id", "permanent", "retry_at", "attempt", "committed_at")
+        rows = table.read(files, columns)
+        entries, hashes = keys_of(rows["entry_id"]), keys_of(rows["entry_hash"])
+        pairs = mix(entries, hashes)
+        retry_at = _micros(rows["retry_at"])
         permanent = rows["permanent"].fill_null(True).to_numpy(zero_copy_only=False)
         until = np.where(permanent, FOR_EVER, retry_at)
         self._pairs.add(pairs, until)
         self._attempts.add(entries, _ints(rows["attempt"]))
+        last = _packed(rows["attempt"], np.where(permanent, _micros(rows["committed_at"]), retry_at), permanent)
+        self._contents.add(mix(_keys_of_few(rows["feed_id"]), hashes), last)
         for i in np.flatnonzero(~permanent):
             waiting, pair = self._waiting.setdefault(rows["feed_id"][int(i)].as_py(), {}), int(pairs[i])
             waiting[pair] = max(int(until[i]), waiting.get(pair, 0))
 
     def _load_polls(self, table: Table, files: Sequence[str]) -> None:
         columns = ["feed_id", "polled_at", "etag", "last_modified", "content_hash", "state"]
-        columns += ["failures_in_a_row", "next_due_at"]
+        columns += ["failures_in_a_row", "next_due_at", "unmodified_since"]
         rows = table.read(files, columns).sort_by("polled_at")
         newest = {row["feed_id"]: row for row in rows.to_pylist()} if rows.num_rows < 50_000 else _newest(rows)
         for feed_id, row in newest.items():
@@ -125,6 +133,7 @@ class Lake:
                     failures_in_a_row=row["failures_in_a_row"] or 0,
                     next_due_at=_timestamp(row["next_due_at"]),
                     polled_at=polled_at,
+                    unmodified_since=_timestamp(row["unmodified_since"]),
                 )
 
     def read(
@@ -230,6 +239,12 @@ class Lake:
             made = self._attempts.get(entries)
             known = (until > now.micros) | (made >= MOST_ATTEMPTS_OF_AN_ENTRY)
             return np.where(known, 0, made + 1).tolist()
+
+    def known_contents(self, feed_id: str, entry_hashes: Sequence[str]) -> Sequence[Optional[KnownContent]]:
+        """Return for each `entry_hash` what is known of it within the feed, whatever the entry's id."""
+        with self.lock:
+            last = self._contents.get(mix(key_of(feed_id), keys_of(entry_hashes)), default=-1).tolist()
+        return [_unpacked(packed) if packed >= 0 else None for packed in last]
 
     def attempts_made(self, entry_ids: Sequence[str]) -> Sequence[int]:
         """Return how often each entry was tried, whatever version of it; 0 for one that never was."""
@@ -391,6 +406,26 @@ def _range(keys: pa.ChunkedArray) -> tuple[str, str]:
 
 def _ints(column: pa.ChunkedArray) -> np.ndarray:
     return column.fill_null(0).to_numpy().astype(np.int64)
+
+
+def _micros(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.int64()).fill_null(FOR_EVER).to_numpy()
+
+
+def _keys_of_few(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the keys of a column of ids in which the same few come again and again."""
+    encoded = column.fill_null("").combine_chunks().dictionary_encode()
+    return keys_of(encoded.dictionary)[encoded.indices.to_numpy()]
+
+
+def _packed(attempts: pa.ChunkedArray, at_micros: np.ndarray, is_final: Any) -> np.ndarray:
+    """Return `KnownContent` as integers of which the greatest is the latest: 16 bytes a content with its key."""
+    made = np.minimum(_ints(attempts), _MOST_PACKED_ATTEMPTS)
+    return (at_micros // 1_000_000 << 9) | (np.asarray(is_final, dtype=np.int64) << 8) | made
+
+
+def _unpacked(packed: int) -> KnownContent:
+    return KnownContent(packed & _MOST_PACKED_ATTEMPTS, packed >> 9, bool(packed >> 8 & 1))
 
 
 def _newest(rows: pa.Table) -> dict[str, dict[str, Any]]:

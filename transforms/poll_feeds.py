@@ -9,6 +9,12 @@ Decisions:
     is stored as "" (mistrusted), which differs from None (the feed has none). That nothing but new entries counts as
     a lie is deliberate: many feeds carry the time of day, and a weak validator may cover that.
 
+    Nothing but 304 is ever seen of a server that answers it to whatever it is sent, so a feed that has answered nothing
+    else for about a week is asked without validators. An honest one then sends one body in a week.
+
+    A part of a feed (226, RFC 3229) is asked for beside the ETag, and taken where the answer says that it is one. One
+    that cannot be taken makes the ETag mistrusted, or the feed would fail at each poll for a question of ours.
+
     States: ``ok``; ``backing_off``, which must not be asked before `next_due_at` (it said so, or failed three times in
     a row; two failures are weather); ``moved``, asked at its listed address until the list says otherwise; ``gone``,
     asked once a month, since servers are known to say 410 by mistake.
@@ -20,12 +26,12 @@ Decisions:
     user's schedule decides and only feeds that must not be asked are left out; a streaming worker goes by
     `next_due_at`. What it comes to is measured in docs/polling.md.
 
-Limits: a server that answers 304 for ever is not noticed, since nothing but 304 is ever seen of it. A ttl is known
-only from an answer that is read: when a 304 follows on a failure, the hour holds.
+Limits: a server that answers 304 to whatever it is sent, but gives each answer in full a new validator, is believed
+for a week each time. A ttl is known only from an answer that is read: when a 304 follows on a failure, the hour holds.
 
 Source: the parameters of mediacloud/rss-fetcher (10 min floor, a day as ceiling, back-off that never ends),
-miniflux and lemon24/reader (headers), RFC 9110 and 9111; Sia, Cho and Cho, Efficient Monitoring Algorithm for Fast News
-Alerts (2007), for the share of the requests that a feed should have.
+miniflux and lemon24/reader (headers), RFC 9110, 9111, 3229 and "RFC3229+feed" (B. Wyman, 2004); Sia, Cho and Cho,
+Efficient Monitoring Algorithm for Fast News Alerts (2007), for the share of the requests that a feed should have.
 """
 
 import email.utils
@@ -39,7 +45,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from transforms.errors import IngestError, RejectedError, TransientError, mask_url, one_line
 from transforms.http import Response
-from transforms.records import FeedState, ParsedFeed, Poll
+from transforms.records import FeedState, ParsedFeed, Poll, digest64
 
 SHORTEST_SECONDS = 600.0
 LONGEST_SECONDS = 86_400.0
@@ -50,19 +56,37 @@ SHORTEST_GAP_SECONDS = 60.0  # dates closer than that are when the feed was made
 BACK_OFF_SECONDS = 900.0  # after the first failure; doubles: an hour after the third, a day from the eighth on
 FAILURES_ARE_WEATHER = 2
 GONE_SECONDS = 30 * 86_400.0
+# What a server that lies can hide; an honest feed that is quiet is polled about once a day, and sends a body in seven.
+UNMODIFIED_SECONDS = 7 * 86_400.0
+UNMODIFIED_SPREAD = 0.25  # of it, by feed: those that started together are asked in full over two days
 MOST_VALIDATOR_CHARS = 1_024
 MISTRUSTED = ""
 
 _NOT_THE_FEEDS_FAULT = ("host_asked_to_wait", "host_silent", "secret_missing")
 _NOT_SENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+_MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{0,9})", re.IGNORECASE)
 _NO_CACHE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\b", re.IGNORECASE)
 
 
-def request_headers(state: FeedState) -> dict[str, str]:
-    """Return the headers of a conditional request: both validators, as they came; none that is mistrusted."""
-    headers = {"If-None-Match": state.etag, "If-Modified-Since": state.last_modified}
-    return {name: value for name, value in headers.items() if value and not _NOT_SENDABLE.search(value)}
+def request_headers(state: FeedState, now: Timestamp) -> dict[str, str]:
+    """Return the headers of a conditional request: both validators, as they came; none that is mistrusted.
+
+    Beside an ETag only what is new since is asked for (RFC 3229, 10.5.3). A feed that is due for an answer in full is
+    asked with none of them.
+    """
+    if _is_in_full(state, now):
+        return {}
+    validators = {"If-None-Match": state.etag, "If-Modified-Since": state.last_modified}
+    headers = {name: value for name, value in validators.items() if value and not _NOT_SENDABLE.search(value)}
+    return headers | {"A-IM": "feed"} if "If-None-Match" in headers else headers
+
+
+def _is_in_full(state: FeedState, now: Timestamp) -> bool:
+    if state.unmodified_since is None:
+        return False
+    # By the feed and not by chance: drawn anew at each poll, the least of many draws would count.
+    share = int(digest64("in full", state.feed_id), 16) / 2**64
+    return _seconds(now) - _seconds(state.unmodified_since) >= UNMODIFIED_SECONDS * (1 - UNMODIFIED_SPREAD * share)
 
 
 def is_due(state: FeedState, now: Timestamp, *, respect_schedule: bool) -> Optional[str]:
@@ -85,13 +109,13 @@ def content_hash(body: bytes) -> str:
     return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
-def read_answer(state: FeedState, response: Response, *, conditional: bool, now: Timestamp) -> str:
+def read_answer(state: FeedState, response: Response, *, sent: Mapping[str, str], now: Timestamp) -> str:
     """Return what to do with an answer: not_modified, unchanged (same content as last time), or parse.
 
     Args:
         state: what is known of the feed.
         response: what came.
-        conditional: whether validators were sent; a 304 to a plain request says nothing.
+        sent: the conditional headers of the request; a 304 to a plain request says nothing.
         now: the time, for a Retry-After that is a date.
 
     Raises:
@@ -99,13 +123,23 @@ def read_answer(state: FeedState, response: Response, *, conditional: bool, now:
         RejectedError: any other status that brings no feed, empty_body.
     """
     status = response.status
-    if status == 304 and conditional:
+    if status == 304 and sent:
         return "not_modified"
-    if status == 200:
+    is_part = status == 226 and _is_part_as_asked(response, sent)
+    if status == 200 or is_part:
         if not response.body.strip():
             raise RejectedError(f"{mask_url(response.url)}: an empty answer", reason="empty_body", url=response.url)
-        return "unchanged" if content_hash(response.body) == state.content_hash else "parse"
+        return "unchanged" if not is_part and content_hash(response.body) == state.content_hash else "parse"
     raise error_of_status(response, now)
+
+
+def _is_part_as_asked(response: Response, sent: Mapping[str, str]) -> bool:
+    """Return whether a 226 is what is new since the ETag that was sent: one made in another way cannot be read.
+
+    Source: RFC 3229, 10.5.2 (IM names all that was done, and only what A-IM asked for) and 10.5.1 (Delta-Base).
+    """
+    made_by, base = response.headers.get("IM", ""), response.headers.get("Delta-Base")
+    return "A-IM" in sent and made_by.strip().lower() == sent["A-IM"] and base in (None, sent.get("If-None-Match"))
 
 
 def error_of_status(response: Response, now: Timestamp) -> IngestError:
@@ -135,13 +169,20 @@ def retry_after_seconds(headers: Mapping[str, str], now: Timestamp) -> Optional[
 
 
 def declared_seconds(headers: Mapping[str, str], ttl_seconds: Optional[int] = None) -> float:
-    """Return the interval that the feed asks for by ttl, max-age or Expires, at most a day; 0 when it asks for none."""
+    """Return the interval that the feed asks for by ttl, max-age or Expires, at most a day; 0 when it asks for none.
+
+    Without max-age Expires holds, whatever else Cache-Control says but no-cache and no-store. s-maxage is not looked
+    at: it tells shared caches how long to serve others, who are to have news sooner than that; a publisher clears them.
+    Source: RFC 9111, 4.2.1, 5.2.2.10 and 5.3.
+    """
     asked = float(ttl_seconds or 0)
     control = headers.get("Cache-Control", "")
     max_age = _MAX_AGE.search(control)
-    if max_age is not None and not _NO_CACHE.search(control):
-        asked = max(asked, float(max_age[1]))
-    elif not control:
+    if _NO_CACHE.search(control):
+        pass
+    elif max_age is not None:
+        asked = max(asked, float(max_age[1] or 0))
+    else:
         expires, since = _http_date(headers.get("Expires", "")), _http_date(headers.get("Date", ""))
         if expires is not None and since is not None:
             asked = max(asked, expires - since)
@@ -177,7 +218,7 @@ def decide(
         error: why the poll failed.
         status: ok, not_modified, unchanged, or failed (whenever there is an `error`).
         parsed: the feed, for status ok.
-        entries: how many entries it has, known and new.
+        entries: how many entries came, known and new.
         new_entries: the new ones: (entry_id, entry_hash).
         fresh: how many of those were never tried before.
         deferred: how many new ones were left for the next poll: no validator may then hide them.
@@ -200,6 +241,10 @@ def decide(
         "moved_to": mask_url(moved_to) if moved_to is not None else None,
     }
     if error is not None:
+        etag = state.etag
+        if etag and response is not None and response.status == 226:
+            etag = MISTRUSTED
+            noted.append("validators_mistrusted")
         failures = state.failures_in_a_row + (error.reason not in _NOT_THE_FEEDS_FAULT)
         after, wait = _after_failure(error, failures, jitter)
         return Poll(
@@ -208,16 +253,21 @@ def decide(
             state=after,
             reason=error.reason,
             message=one_line(error.message),
-            etag=state.etag,
+            etag=etag,
             last_modified=state.last_modified,
             content_hash=state.content_hash,
             failures_in_a_row=failures,
             next_due_at=polled_at + Duration(seconds=wait),
             warnings=noted,
+            unmodified_since=state.unmodified_since,
         )
     assert response is not None
+    is_part = response.status == 226
     hashed = state.content_hash if status == "not_modified" else content_hash(response.body)
-    etag, last_modified = _validators(state, headers, status, lied=bool(fresh) and hashed != state.content_hash)
+    lied = bool(fresh) and (is_part or hashed != state.content_hash)
+    etag, last_modified = _validators(state, headers, status, lied=lied)
+    if is_part:
+        hashed = None  # it says nothing of the whole
     if MISTRUSTED in (etag, last_modified):
         noted.append("validators_mistrusted")
     if deferred or (parsed is not None and parsed.format == "sitemap_index"):
@@ -243,6 +293,7 @@ def decide(
         new_entry_hashes=[entry_hash for _, entry_hash in new_entries],
         next_due_at=polled_at + Duration(seconds=wait),
         warnings=noted,
+        unmodified_since=(state.unmodified_since or polled_at) if status == "not_modified" else None,
     )
 
 

@@ -10,7 +10,7 @@ Times are `Timestamp` (microseconds, UTC). Text offsets are code points.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Optional, TypeVar, get_origin, get_type_hints
+from typing import ClassVar, NamedTuple, Optional, TypeVar, get_origin, get_type_hints
 
 from apache_beam import coders
 from apache_beam.utils.timestamp import Timestamp
@@ -126,6 +126,18 @@ class FeedEntry(Row):
     tags: Sequence[str] = ()
 
 
+class KnownContent(NamedTuple):
+    """What the lake holds of an entry's content (`entry_hash`) within its feed, whatever id the entry had.
+
+    `attempts` were made. `at_seconds` is when the last of them was committed; or, where that one failed and may pass
+    (not `is_final`), when it is to be tried again.
+    """
+
+    attempts: int
+    at_seconds: int
+    is_final: bool
+
+
 def newest_first(entry: FeedEntry) -> float:
     """Return what entries are sorted by to have the newest first, and those without a date at the end."""
     at = entry.published_at or entry.updated_at
@@ -162,7 +174,10 @@ class ParsedFeed(Row):
 @row
 @dataclass(frozen=True)
 class FeedState(Row):
-    """What the newest committed poll says of a feed: the only state polling has."""
+    """What the newest committed poll says of a feed: the only state polling has.
+
+    `unmodified_since` is when the first of the 304 came that the feed has answered alone since then; else None.
+    """
 
     feed_id: str
     etag: Optional[str] = None
@@ -172,6 +187,7 @@ class FeedState(Row):
     failures_in_a_row: int = 0
     next_due_at: Optional[Timestamp] = None
     polled_at: Optional[Timestamp] = None
+    unmodified_since: Optional[Timestamp] = None
 
 
 @row
@@ -390,6 +406,7 @@ class Poll(Row):
     moved_to: Optional[str] = None
     warnings: Sequence[str] = ()
     new_entry_hashes: Sequence[str] = ()
+    unmodified_since: Optional[Timestamp] = None
 
 
 @row

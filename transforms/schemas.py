@@ -78,7 +78,11 @@ ARTICLES = TableSchema(
             _column("published_summary", pa.string(), "The summary as it came, where `summary` differs; else null."),
             _column("section", pa.string(), "The publisher's section, where the page names one."),
             _column("keywords", pa.list_(pa.string()), "The publisher's keywords, where the page names them."),
-            _column("feed_tags", pa.list_(pa.string()), "Categories of the feed's entry."),
+            _column(
+                "feed_tags",
+                pa.list_(pa.string()),
+                "Categories of the feed's entry, then the tags of the feed in its list.",
+            ),
             _column("is_paywalled", pa.bool_(), "The page says that it shows only part of the story."),
             _column("origin", pa.string(), "Where the text came from: page, feed (the feed's own text) or archive."),
             _column("words", pa.int32(), "Words of `text` (characters for Chinese, Japanese and Korean)."),
@@ -186,7 +190,17 @@ POLLS = TableSchema(
             _column("format", pa.string(), "rss, rdf, atom, json; warc or jsonl for an archive."),
             _column("etag", pa.string(), "Validator for the next poll."),
             _column("last_modified", pa.string(), "Validator for the next poll."),
-            _column("content_hash", pa.string(), "Hash of the body, to see a change that the validators deny."),
+            _column(
+                "content_hash",
+                pa.string(),
+                "Hash of the body, to see a change that the validators deny; null after a part (226).",
+            ),
+            _column(
+                "unmodified_since",
+                _TIME,
+                "When the first 304 came, where nothing else has come since; null: the last answer was another. After "
+                "about a week the feed is asked in full.",
+            ),
             _column("duration_ms", pa.int32(), "From the request to the last byte."),
             _column("bytes_received", pa.int64(), "Bytes on the wire."),
             _column("entries", pa.int32(), "Entries of the feed. The books: entries = known + new."),

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from apache_beam.utils.timestamp import Timestamp
 
@@ -26,7 +26,7 @@ from transforms.errors import IngestError
 from transforms.http import HttpClient, parse_allow_host
 from transforms.parse_feed import parse_feed
 from transforms.poll_feeds import request_headers
-from transforms.records import FeedSpec, FeedState, Poll, feed_id_of
+from transforms.records import FeedSpec, FeedState, KnownContent, Poll, feed_id_of
 
 STATE_FIELDS = ("feed_id", "etag", "last_modified", "content_hash", "state", "failures_in_a_row", "polled_at")
 
@@ -43,6 +43,9 @@ class Memory:
 
     def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
         return [int(pair not in self.known) for pair in pairs]
+
+    def known_contents(self, feed_id: str, entry_hashes: Sequence[str]) -> Sequence[Optional[KnownContent]]:
+        return [None] * len(entry_hashes)
 
     def has_due_retries(self, feed_id: str, now: Timestamp) -> bool:
         return False
@@ -108,7 +111,8 @@ def main() -> None:
     finally:
         acquirer.close()
     states = [memory.states[feed.feed_id] for feed in feeds]
-    requests = [(f.url, {"Accept": FEED_ACCEPT, **request_headers(s)}) for f, s in zip(feeds, states, strict=True)]
+    now = Timestamp.now()
+    requests = [(f.url, {"Accept": FEED_ACCEPT, **request_headers(s, now)}) for f, s in zip(feeds, states, strict=True)]
     client = HttpClient(user_agent="bench", allow_hosts=allow)
     alone = asyncio.run(ask_all(client, requests, config.max_concurrent_requests))
     print(

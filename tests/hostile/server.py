@@ -332,6 +332,9 @@ def statuses(server: HostileServer) -> Mapping[str, Routes]:
         "blank": {"/feed": feed(" \r\n\t ")},
         "304-unasked": {"/feed": Reply(304, content_type=None)},
         "fresh-for-ever": {"/feed": feed(rss(item(), head="<ttl>99999999999</ttl>"), headers=fresh)},
+        "226-without-im": {
+            "/feed": lambda seen: Reply(226, FEED) if "a-im" in seen.headers else feed(headers={"ETag": '"1"'})
+        },
         "etag-stuck": {"/feed": lambda seen: feed(rss(item(next(stuck))), headers={"ETag": '"same"'})},
         "etag-huge": {"/feed": feed(headers={"ETag": '"' + "x" * 100 * KIB + '"'})},
         "etag-large": {"/feed": feed(headers={"ETag": '"' + "x" * 20 * KIB + '"'})},
@@ -403,6 +406,17 @@ def documents(server: HostileServer) -> Mapping[str, Routes]:
                 rss(item(next(changing), text="", link=own.format("guids-ever-new") + "/story"))
             ),
             "/story": Reply(body=PAGE),
+        },
+        "all-guids-ever-new": {
+            "/feed": lambda seen: feed(
+                rss(
+                    *(
+                        item(next(changing), text="", link=own.format("all-guids-ever-new") + f"/story-{n}")
+                        for n in range(3)
+                    )
+                )
+            ),
+            **{f"/story-{n}": Reply(body=PAGE) for n in range(3)},
         },
         "10000-entries-one-silent-host": {
             "/feed": feed(bodies["10000-entries-one-silent-host"]),

@@ -17,9 +17,9 @@ from tests.polling.population import DAY, HOUR, MINUTE, Feed, stamp
 from transforms.errors import IngestError
 from transforms.http import Response
 from transforms.poll_feeds import content_hash, decide, declared_seconds, is_due, read_answer, request_headers
-from transforms.records import FeedState, ParsedFeed
+from transforms.records import FeedState, ParsedFeed, field_names
 
-STATE_FIELDS = ("etag", "last_modified", "content_hash", "state", "failures_in_a_row", "next_due_at", "polled_at")
+STATE_FIELDS = tuple(name for name in field_names(FeedState) if name != "feed_id")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Policy(Protocol):
 
     first_at: float
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, at: float) -> dict[str, str]:
         """Return the validators to send."""
 
     def verdict(self, response: Response, at: float) -> str:
@@ -61,11 +61,11 @@ class Newsbeam:
         self._state = FeedState(feed_id="f")
         self.first_at = begins + rng.uniform(0, 10 * MINUTE)  # what the budgets of the hosts make of a start
 
-    def headers(self) -> dict[str, str]:
-        return request_headers(self._state)
+    def headers(self, at: float) -> dict[str, str]:
+        return request_headers(self._state, stamp(at))
 
     def verdict(self, response: Response, at: float) -> str:
-        return read_answer(self._state, response, conditional=bool(self.headers()), now=stamp(at))
+        return read_answer(self._state, response, sent=self.headers(at), now=stamp(at))
 
     def next_at(self, answer: Answer) -> float:
         now = stamp(answer.at)
@@ -100,11 +100,11 @@ class _Peer:
         self._state = FeedState(feed_id="f")
         self.first_at = begins + rng.uniform(0, self.interval)
 
-    def headers(self) -> dict[str, str]:
-        return request_headers(self._state) if self.sends_validators else {}
+    def headers(self, at: float) -> dict[str, str]:
+        return request_headers(self._state, stamp(at)) if self.sends_validators else {}
 
     def verdict(self, response: Response, at: float) -> str:
-        return read_answer(self._state, response, conditional=bool(self.headers()), now=stamp(at))
+        return read_answer(self._state, response, sent=self.headers(at), now=stamp(at))
 
     def next_at(self, answer: Answer) -> float:
         if answer.error is None and answer.response is not None and answer.status != "not_modified":

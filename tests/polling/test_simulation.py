@@ -7,7 +7,7 @@ from typing import Any, Optional
 import pytest
 
 from tests.polling import simulate as room
-from tests.polling.policies import Answer, Hourly
+from tests.polling.policies import Answer, Hourly, Newsbeam
 from tests.polling.population import DAY, HOUR, KINDS, MINUTE, Feed, Kind, population
 from tests.polling.simulate import FEEDS, RUNS, Run, Tally, simulate, simulate_all, total
 from transforms.errors import TransientError
@@ -120,6 +120,15 @@ def test_what_has_left_the_feed_or_is_never_shown_is_lost() -> None:
     assert (got.items, got.lost, len(got.delays)) == (10, 6, 4)
     got = simulate(feed([float(i) for i in range(1, 11)], validators="304 for ever"), ON_THE_HOUR)
     assert (got.items, got.lost, got.delays) == (10, 10, [])
+
+
+def test_a_server_that_answers_304_for_ever_is_believed_for_a_week_and_then_never_again() -> None:
+    one = feed([(n / 4 - 14) * DAY for n in range(72)], validators="304 for ever", shown=40)
+    fifth_day, tenth_day = (simulate(one, Run("begun", Newsbeam, days)) for days in (4.0, 9.0))
+    assert (fifth_day.items, fifth_day.lost) == (tenth_day.items, tenth_day.lost) == (4, 0)
+    assert DAY < max(fifth_day.delays) < 4 * DAY
+    assert max(tenth_day.delays) < 3 * HOUR
+    assert simulate(one, ON_THE_HOUR).lost == 4
 
 
 @pytest.mark.parametrize(
