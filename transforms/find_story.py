@@ -47,19 +47,11 @@ class Story(NamedTuple):
 
 
 class _Block:
-    __slots__ = ("_letters", "element", "flagged", "link_chars", "parents", "prose", "tag", "text")
+    __slots__ = ("_letters", "element", "flagged", "link_chars", "prose", "tag", "text")
 
-    def __init__(
-        self, text: str, element: Any, tag: str, link_chars: int, parents: tuple[Any, ...], flagged: bool
-    ) -> None:
-        self.text, self.element, self.tag, self.link_chars, self.parents, self.flagged = (
-            text,
-            element,
-            tag,
-            link_chars,
-            parents,
-            flagged,
-        )
+    def __init__(self, text: str, element: Any, link_chars: int, flagged: bool) -> None:
+        self.text, self.element, self.link_chars, self.flagged = text, element, link_chars, flagged
+        self.tag = tag = element.tag
         self.prose = 0 if flagged else _prose(text, tag, link_chars)
         self._letters: Optional[str] = None
 
@@ -103,9 +95,8 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     folded = {_letters(t) for t in titles}
     headline = _headline(blocks, folded)
     container = _container(body, weights, headline)
-    first = next((i for i, b in enumerate(blocks) if container is b.element or container in b.parents), 0)
-    inside = [b for b in blocks[first:] if container is b.element or container in b.parents]
-    story = _without_whole_copies(_story_blocks(inside, folded))
+    within = set(container.iter())
+    story = _without_whole_copies(_story_blocks([b for b in blocks if b.element in within], folded))
     standfirst = _standfirst(blocks, headline, story, _letters(description or ""), folded)
     lines = [b.text for b in (*standfirst, *story)]
     chars = sum(map(len, lines))
@@ -119,7 +110,7 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
     flagged: dict[Any, tuple[str, int]] = {}
     parts: list[str] = []
     linked = 0
-    open_links = 0
+    open_links = open_figures = 0
     flags = 0
     path: list[Any] = [body]  # the block elements around the present place
     sums: list[int] = [0]
@@ -131,7 +122,7 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
             parts.clear()
             if text:
                 holder = path[-1]
-                block = _Block(text, holder, holder.tag, linked, tuple(path[:-1]), flags > 0)
+                block = _Block(text, holder, linked, flags > 0)
                 blocks.append(block)
                 sums[-1] += _prose(text, holder.tag, linked) if block.flagged else block.prose
         linked = 0
@@ -147,6 +138,8 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
             tag = element.tag
             if tag == "a":
                 open_links -= 1
+            elif tag == "figure":
+                open_figures -= 1
             elif tag not in _INLINE:
                 end_block()
                 weight = sums.pop()
@@ -183,9 +176,14 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
                 if tag in ("td", "th"):
                     if parts:
                         parts.append(" | ")
-                elif (tag == "figure" and child.find(".//blockquote") is None and child.find(".//table") is None) or (
-                    tag == "span" and child.get("class") and not READ_ALOUD.isdisjoint(labels_of(child))
-                ):
+                elif tag == "figure":
+                    # One within another stands or falls with it; to look into each would take the square of the time.
+                    if not open_figures and next(child.iter("blockquote", "table"), None) is None:
+                        if child.tail:
+                            parts.append(child.tail)
+                        continue
+                    open_figures += 1
+                elif tag == "span" and child.get("class") and not READ_ALOUD.isdisjoint(labels_of(child)):
                     if child.tail:
                         parts.append(child.tail)
                     continue
@@ -231,6 +229,9 @@ def _is_linked(text: str, link_chars: int) -> bool:
 
 _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
+_MOST_PIECES = 100  # of a story, looked for in each long block: enough to know it again
+_MOST_STANDFIRSTS = 4
+_MOST_BEFORE = 200  # blocks before a story that are looked at
 _NEARLY_ALL = 0.8
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
@@ -288,7 +289,7 @@ def _without_whole_copies(story: list[_Block]) -> list[_Block]:
     """Drop a block that holds several of the others: the whole text once more, for search or for reading aloud."""
     if all(len(b.text) < _WHOLE_CHARS for b in story):
         return story
-    pieces = [b.letters for b in story if _SAME_CHARS <= len(b.text) < _WHOLE_CHARS]
+    pieces = [b.letters for b in story if _SAME_CHARS <= len(b.text) < _WHOLE_CHARS][:_MOST_PIECES]
     whole = {
         b
         for b in story
@@ -305,9 +306,10 @@ def _standfirst(
         return []
     end = next(i for i, b in enumerate(blocks) if b is story[0])
     begin = next((i + 1 for i, b in enumerate(blocks) if b.element is headline), None) if headline is not None else None
-    told = {b.letters for b in story}
+    told = {b.letters for b in story[:_MOST_BEFORE]}
     found: list[_Block] = []
-    for position, block in enumerate(blocks[:end]):
+    for position in range(max(0, end - _MOST_BEFORE), end):
+        block = blocks[position]
         letters = block.letters
         if len(letters) < 20 or letters in told or letters in folded:
             continue
@@ -315,15 +317,16 @@ def _standfirst(
             letters.startswith(description[:40]) or description.startswith(letters[:60])
         )
         after_headline = begin is not None and begin <= position
-        if described and (after_headline or begin is None or position >= begin - 8):
-            found = [b for b in found if b is not block]
-        elif not (after_headline and not block.flagged and block.prose):
+        near_headline = begin is None or begin - 8 <= position
+        if not (described and near_headline) and not (after_headline and not block.flagged and block.prose):
             continue
         if any(letters in t or t in letters for t in told if len(t) > 30):
             continue
         told.add(letters)
         found.append(block)
-    return found[:4]
+        if len(found) == _MOST_STANDFIRSTS:
+            break
+    return found
 
 
 def _letters(text: str) -> str:

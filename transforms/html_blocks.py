@@ -81,7 +81,8 @@ READ_ALOUD = frozenset(["sr--only", "screen--reader", "visually--hidden", "visua
 _HIDING_NAMES = frozenset(["hidden", "hide", "d-none", "is-hidden", "js-hidden", "u-hidden"])
 _SHOWING_NAME = re.compile(r":(?:block|flex|grid|inline)|^d-\w\w-")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_UTILITY = re.compile(r"\S*[:\[\]/]\S*")  # "print:hidden", "w-1/2": how it looks on some screens, not what it is
+_UTILITY = re.compile(r"[:\[\]/]")  # "print:hidden", "w-1/2": how it looks on some screens, not what it is
+_MOST_LABEL_CHARS = 400
 HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
 
 # The share of the page's prose above which a label is not believed.
@@ -180,14 +181,15 @@ def labels_of(element: Any) -> tuple[str, ...]:
     if element.tag in HEADINGS:
         return ()  # their ids are made of the heading's words; a heading goes with its box or stays with its paragraph
     name = element.get("id") or ""
-    label = f"{element.get('class') or ''} {name if len(name) < 30 else ''}"
+    label = f"{(element.get('class') or '')[:_MOST_LABEL_CHARS]} {name if len(name) < 30 else ''}"
     words = _labels_seen.get(label)
     if words is None:
         if len(_labels_seen) > 20_000:
             _labels_seen.clear()
-        split = "-" + "--".join(_WORDS.findall(_UTILITY.sub(" ", label[:400]))).lower() + "-"
-        names = set(label.split())
-        if names & _HIDING_NAMES and not any(_SHOWING_NAME.search(name) for name in names):
+        names = label.split()
+        said = " ".join(name for name in names if not _UTILITY.search(name))
+        split = "-" + "--".join(_WORDS.findall(said)).lower() + "-"
+        if not _HIDING_NAMES.isdisjoint(names) and not any(_SHOWING_NAME.search(name) for name in names):
             split += "hidden-"
         words = (
             ()
