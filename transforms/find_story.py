@@ -26,6 +26,8 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SENTENCE_END = re.compile(r"[.!?…؟।॥։][\"'”’»›“‘)\]]*$|[。！？][」』”）]*$")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟।։][\"'”’»›“‘)\]]*\s|[。！？]")
 
+_ADDRESS = re.compile(r"https?://|\bwww\.|[\w.]@\w")
+
 _SKIPPED_TAGS = UNREAD_TAGS | frozenset(
     ["nav", "figcaption", "picture", "img", "menu", "fieldset", "legend", "label", "rp", "rt"]
 )
@@ -224,6 +226,8 @@ def _prose(text: str, tag: str, link_chars: int) -> int:
 def _is_linked(text: str, link_chars: int) -> bool:
     """Whether a block is a link and not a sentence with links in it."""
     own = len(text) - link_chars
+    if own < 8 and _ADDRESS.search(text):
+        return False  # an address that is written out is information, not a way to another story
     return link_chars > 0 and (own < 8 or (own < link_chars and not _SENTENCE_END.search(text)))
 
 
@@ -233,6 +237,7 @@ _MOST_PIECES = 100  # of a story, looked for in each long block: enough to know 
 _MOST_STANDFIRSTS = 4
 _MOST_BEFORE = 200  # blocks before a story that are looked at
 _NEARLY_ALL = 0.8
+_NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
 
@@ -244,7 +249,7 @@ def _container(body: Any, weights: dict[Any, int], headline: Any) -> Any:
         here = weights.get(node, 0)
         children = [c for c in node if c in weights]
         best = max(children, key=lambda c: weights[c], default=None)
-        if best is None or best.tag in ("p", "li", "blockquote"):
+        if best is None or best.tag in _NO_CONTAINERS:
             return node
         if weights[best] < (_NEARLY_ALL if here > _SMALL_CHARS else 0.9) * here:
             best = next((c for c in children if c in above_headline and weights[c] > 0.3 * here), None)
@@ -277,7 +282,7 @@ def _story_blocks(blocks: list[_Block], folded: set[str]) -> list[_Block]:
         if block.flagged or letters in folded:
             continue
         if block.tag in HEADINGS:
-            if kept and not _is_linked(block.text, block.link_chars):
+            if not _is_linked(block.text, block.link_chars):
                 waiting.append(block)
         elif block.prose or (kept and block.tag in text_tags and not _is_linked(block.text, block.link_chars)):
             kept += [*waiting, block]
