@@ -19,7 +19,7 @@ No Beam here: worker processes import this module.
 import re
 from typing import Any, NamedTuple, Optional
 
-from transforms.html_blocks import HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of
+from transforms.html_blocks import BESIDE_STORY, HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -76,6 +76,7 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     body = tree.find(".//body") if tree.tag != "body" else tree
     if body is None:
         body = tree
+    folded = {_letters(t) for t in titles}
     believed_not: frozenset[str] = frozenset()
     for _ in range(5):
         blocks, weights, flagged = _walk(body, believed_not)
@@ -89,12 +90,13 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
         clean = weights.get(body, 0)
         total = clean + sum(weight for _, weight in flagged.values())
         wrong = frozenset(word for word, weight in by_word.items() if is_wrong_label(word, weight, clean, total))
+        if wrong & BESIDE_STORY and _stands_apart(blocks, folded):
+            wrong -= BESIDE_STORY
         if not wrong:
             break
         believed_not |= wrong
     if not clean:
         return None
-    folded = {_letters(t) for t in titles}
     headline = _headline(blocks, folded)
     container = _container(body, weights, headline)
     within = set(container.iter())
@@ -103,6 +105,13 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     lines = [b.text for b in (*standfirst, *story)]
     chars = sum(map(len, lines))
     return Story(tuple(lines), min(1.0, chars / max(1, clean)), chars)
+
+
+def _stands_apart(blocks: list[_Block], folded: set[str]) -> bool:
+    """Whether the headline and some text, though no prose, stand outside of all that the page labels otherwise."""
+    apart = [b for b in blocks if not b.flagged and not _is_linked(b.text, b.link_chars)]
+    headline = next((i for i, b in enumerate(apart) if b.tag in HEADINGS and b.letters in folded), None)
+    return headline is not None and sum(len(b.text) for b in apart[headline + 1 :]) >= _APART_CHARS
 
 
 def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[Any, int], dict[Any, tuple[str, int]]]:
@@ -233,8 +242,10 @@ def _is_linked(text: str, link_chars: int) -> bool:
 
 _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
+_APART_CHARS = 200  # of a poem, a list, a form: no sidebar's text is the page's then
 _MOST_PIECES = 100  # of a story, looked for in each long block: enough to know it again
 _MOST_STANDFIRSTS = 4
+_LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
 _MOST_BEFORE = 200  # blocks before a story that are looked at
 _NEARLY_ALL = 0.8
 _NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
@@ -323,7 +334,12 @@ def _standfirst(
         )
         after_headline = begin is not None and begin <= position
         near_headline = begin is None or begin - 8 <= position
-        if not (described and near_headline) and not (after_headline and not block.flagged and block.prose):
+        told_at_length = block.prose or (
+            block.tag in HEADINGS
+            and len(block.text) >= _LONG_HEADING_CHARS
+            and (position == begin or _SENTENCE_END.search(block.text))
+        )
+        if not (described and near_headline) and not (after_headline and not block.flagged and told_at_length):
             continue
         if any(letters in t or t in letters for t in told if len(t) > 30):
             continue
