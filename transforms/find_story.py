@@ -90,8 +90,10 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
         clean = weights.get(body, 0)
         total = clean + sum(weight for _, weight in flagged.values())
         wrong = frozenset(word for word, weight in by_word.items() if is_wrong_label(word, weight, clean, total))
-        if wrong & BESIDE_STORY and _stands_apart(blocks, folded):
-            wrong -= BESIDE_STORY
+        if wrong & BESIDE_STORY:
+            # What follows the headline may be a poem, a list, a form: no sidebar of its length is the story then.
+            apart = 2 * _chars_after_headline(blocks, folded)
+            wrong -= {word for word in BESIDE_STORY if by_word.get(word, 0) < apart}
         if not wrong:
             break
         believed_not |= wrong
@@ -107,11 +109,11 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     return Story(tuple(lines), min(1.0, chars / max(1, clean)), chars)
 
 
-def _stands_apart(blocks: list[_Block], folded: set[str]) -> bool:
-    """Whether the headline and some text, though no prose, stand outside of all that the page labels otherwise."""
+def _chars_after_headline(blocks: list[_Block], folded: set[str]) -> int:
+    """How much text, prose or not, follows the headline outside of all that the page labels as something else."""
     apart = [b for b in blocks if not b.flagged and not _is_linked(b.text, b.link_chars)]
-    headline = next((i for i, b in enumerate(apart) if b.tag in HEADINGS and b.letters in folded), None)
-    return headline is not None and sum(len(b.text) for b in apart[headline + 1 :]) >= _APART_CHARS
+    headline = next((i for i, b in enumerate(apart) if b.tag in HEADINGS and b.letters in folded), len(apart))
+    return sum(len(b.text) for b in apart[headline + 1 :])
 
 
 def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[Any, int], dict[Any, tuple[str, int]]]:
@@ -242,12 +244,11 @@ def _is_linked(text: str, link_chars: int) -> bool:
 
 _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
-_APART_CHARS = 200  # of a poem, a list, a form: no sidebar's text is the page's then
 _MOST_PIECES = 100  # of a story, looked for in each long block: enough to know it again
 _MOST_STANDFIRSTS = 4
 _LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
 _MOST_BEFORE = 200  # blocks before a story that are looked at
-_NEARLY_ALL = 0.8
+_NEARLY_ALL = 0.85
 _NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
