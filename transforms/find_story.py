@@ -26,7 +26,7 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SENTENCE_END = re.compile(r"[.!?…؟।॥։][\"'”’»›“‘)\]]*$|[。！？][」』”）]*$")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟।։][\"'”’»›“‘)\]]*\s|[。！？]")
 
-_ADDRESS = re.compile(r"https?://|\bwww\.|[\w.]@\w")
+_ADDRESS = re.compile(r"https?://|\bwww\.")
 
 _SKIPPED_TAGS = UNREAD_TAGS | frozenset(
     ["nav", "figcaption", "picture", "img", "menu", "fieldset", "legend", "label", "rp", "rt"]
@@ -246,9 +246,10 @@ _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
 _MOST_PIECES = 100  # of a story, looked for in each long block: enough to know it again
 _MOST_STANDFIRSTS = 4
+_OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
 _LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
 _MOST_BEFORE = 200  # blocks before a story that are looked at
-_NEARLY_ALL = 0.85
+_NEARLY_ALL = 0.8
 _NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
@@ -294,7 +295,8 @@ def _story_blocks(blocks: list[_Block], folded: set[str]) -> list[_Block]:
         if block.flagged or letters in folded:
             continue
         if block.tag in HEADINGS:
-            if not _is_linked(block.text, block.link_chars):
+            opens = kept or len(block.text) >= _OPENING_CHARS
+            if opens and not _is_linked(block.text, block.link_chars):
                 waiting.append(block)
         elif block.prose or (kept and block.tag in text_tags and not _is_linked(block.text, block.link_chars)):
             kept += [*waiting, block]
@@ -338,7 +340,7 @@ def _standfirst(
         told_at_length = block.prose or (
             block.tag in HEADINGS
             and len(block.text) >= _LONG_HEADING_CHARS
-            and (position == begin or _SENTENCE_END.search(block.text))
+            and _SENTENCE_END.search(block.text)
         )
         if not (described and near_headline) and not (after_headline and not block.flagged and told_at_length):
             continue

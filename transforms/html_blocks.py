@@ -86,7 +86,6 @@ _HIDING_NAMES = frozenset(["hidden", "hide", "d-none", "is-hidden", "js-hidden",
 _SHOWING_NAME = re.compile(r":(?:block|flex|grid|inline)|^d-\w\w-")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _UTILITY = re.compile(r"[:\[\]/]")  # "print:hidden", "w-1/2": how it looks on some screens, not what it is
-_HOOKS = ("js-", "js_")  # for scripts: what an element does, not what it is
 _MOST_LABEL_CHARS = 400
 HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
 
@@ -192,7 +191,7 @@ def labels_of(element: Any) -> tuple[str, ...]:
         if len(_labels_seen) > 20_000:
             _labels_seen.clear()
         names = label.split()
-        said = " ".join(name for name in names if not _UTILITY.search(name) and not name.startswith(_HOOKS))
+        said = " ".join(name for name in names if not _UTILITY.search(name))
         split = "-" + "--".join(_WORDS.findall(said)).lower() + "-"
         if not _HIDING_NAMES.isdisjoint(names) and not any(_SHOWING_NAME.search(name) for name in names):
             split += "hidden-"
