@@ -244,7 +244,8 @@ def _is_linked(text: str, link_chars: int) -> bool:
 
 _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
-_MOST_PIECES = 100  # of a story, looked for in each long block: enough to know it again
+MOST_STORY_CHARS = 1_000_000  # no story is longer; a dump of a database is
+_MOST_PIECES = 30  # of a story, looked for in each long block: enough to know it again
 _MOST_STANDFIRSTS = 4
 _OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
 _LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
@@ -290,7 +291,11 @@ def _story_blocks(blocks: list[_Block], folded: set[str]) -> list[_Block]:
     text_tags = _TEXT_TAGS | {"div", "section", "article"} if in_divs * 2 > sum(b.prose for b in blocks) else _TEXT_TAGS
     kept: list[_Block] = []
     waiting: list[_Block] = []  # headings need a paragraph after them
+    left = MOST_STORY_CHARS
     for block in blocks[start:]:
+        if left < 0:
+            break
+        left -= len(block.text)
         letters = block.letters
         if block.flagged or letters in folded:
             continue

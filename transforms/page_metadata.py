@@ -32,6 +32,7 @@ from urllib.parse import urljoin, urlsplit
 MICROS_PER_DAY = 86_400_000_000
 _MAX_JSON_LD_CHARS = 2_000_000  # one page in a thousand carries more, and then it is no metadata
 _MAX_NODES = 2_000
+_MAX_SCRIPTS = 200
 _MAX_TITLE_CHARS = 500
 _MAX_VALUE_CHARS = 4_000  # of any one value; what is longer is no title, name or section
 _MAX_BODY_CHARS = 1_000_000  # of an articleBody, as of any story
@@ -251,7 +252,7 @@ def _collect(tree: Any) -> _Found:
                     _add(itemprops, element.get("itemprop").lower(), content)
         elif tag == "script":
             # iOS apps and CMS write application/ld+json with parameters or other case.
-            if "ld+json" in (element.get("type") or "").lower() and element.text:
+            if "ld+json" in (element.get("type") or "").lower() and element.text and len(scripts) < _MAX_SCRIPTS:
                 scripts.append(element.text)
         elif tag == "link":
             if "canonical" in (element.get("rel") or "").lower().split() and element.get("href") and not canonical:
