@@ -343,9 +343,7 @@ def _standfirst(
         after_headline = begin is not None and begin <= position
         near_headline = begin is None or begin - 8 <= position
         told_at_length = block.prose or (
-            block.tag in HEADINGS
-            and len(block.text) >= _LONG_HEADING_CHARS
-            and _SENTENCE_END.search(block.text)
+            block.tag in HEADINGS and len(block.text) >= _LONG_HEADING_CHARS and _SENTENCE_END.search(block.text)
         )
         if not (described and near_headline) and not (after_headline and not block.flagged and told_at_length):
             continue

@@ -521,10 +521,10 @@ def _absolute(address: Optional[str], base: str) -> Optional[str]:
         return None
     try:
         absolute = urljoin(base[:_MAX_ADDRESS_CHARS], address.strip())
-        is_sound = urlsplit(absolute).scheme in ("http", "https") and not _NOT_IN_ADDRESS.search(absolute)
-        return absolute if is_sound else None
+        scheme = urlsplit(absolute).scheme
     except ValueError:
         return None
+    return absolute if scheme in ("http", "https") and not _NOT_IN_ADDRESS.search(absolute) else None
 
 
 def _plain(address: str) -> str:

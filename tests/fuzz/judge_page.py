@@ -46,7 +46,9 @@ class Verdict(NamedTuple):
     grown_bytes: int = 0
 
 
-def judge(case: tuple[bytes, Optional[str], bool], *, extract: Extract = extract_item) -> tuple[object, ...]:
+def judge(
+    case: tuple[bytes, Optional[str], bool], *, extract: Extract = extract_item
+) -> tuple[Optional[str], float, int]:
     """Return the fields of a `Verdict` on (a page, its content type, whether to read it twice)."""
     html, content_type, twice = case
     idle = _idle()
@@ -67,7 +69,7 @@ def judge(case: tuple[bytes, Optional[str], bool], *, extract: Extract = extract
         fault = f"slow: {seconds:.1f} s"
     if fault is None and grown > MOST_GROWN_BYTES:
         fault = f"large: {grown / 1e6:.0f} MB above the idle worker"
-    return tuple(Verdict(fault, seconds, grown))
+    return fault, seconds, grown  # plain, since it crosses to another process
 
 
 def _idle() -> int:

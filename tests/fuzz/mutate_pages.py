@@ -153,7 +153,9 @@ def _json_ld(rng: random.Random, depth: int = 0) -> object:
 def _insert_json_ld(rng: random.Random, body: bytes, pages: Sequence[bytes]) -> bytes:
     text = json.dumps(_json_ld(rng), ensure_ascii=rng.random() < 0.6).encode("utf-8", "surrogatepass")
     if rng.random() < 0.3:
-        text = rng.choice((b"[" * 2000, b'{"@graph":' * 900 + b"1", text[: len(text) // 2], b"<!--" + text, text + b";,"))
+        text = rng.choice(
+            (b"[" * 2000, b'{"@graph":' * 900 + b"1", text[: len(text) // 2], b"<!--" + text, text + b";,")
+        )
     script = b'<script type="application/ld+json">' + text + b"</script>"
     return _insert(rng, _LD.sub(b"<script>", body) if rng.random() < 0.5 else body, script)
 

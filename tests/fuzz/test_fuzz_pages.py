@@ -72,7 +72,9 @@ def test_mutated_pages_give_what_can_be_stored_or_a_reason(pool: WorkerPool) -> 
             return next(verdicts([(html, content_type, twice)], pool=pool)).fault
 
         short = shortened(html, verdict.fault or "", fault_in, seconds=20)
-        print(f"    # {number}: {verdict.fault}\n    ({short[:5000]!r}, {content_type!r}),\n# {kinds[kind]} of this kind")
+        print(
+            f"    # {number}: {verdict.fault}\n    ({short[:5000]!r}, {content_type!r}),\n# {kinds[kind]} of this kind"
+        )
     assert not kinds, f"FUZZ_SEED={SEED}: {dict(kinds)}"
 
 
@@ -153,10 +155,7 @@ def test_the_judge_sees_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_judge_sees_what_ends_a_process() -> None:
     pool = WorkerPool("tests.worker_tasks:do", workers=1, deadline_seconds=2.0, memory_bytes=WORKER_BYTES)
     try:
-        faults = [
-            str(next(verdicts([case], pool=pool)).fault)
-            for case in (("exit", 3), ("spin", 0), ("defect", "x"))
-        ]
+        faults = [str(next(verdicts([case], pool=pool)).fault) for case in (("exit", 3), ("spin", 0), ("defect", "x"))]
     finally:
         pool.close()
     assert [fault.split(":")[0] for fault in faults] == ["crash", "timeout", "bug"]
