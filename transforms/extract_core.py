@@ -58,6 +58,7 @@ _WITHOUT_TEXT = (
 _OPTIONS = Extractor(output_format="python", comments=False)
 _NO_LETTER = re.compile(r"[\W_]+")
 _SPACE = re.compile(r"[^\S\n]+")
+_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # what unescaping twice may bring
 _TAG_BEGIN = re.compile(rb"<[A-Za-z]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।॥։][\"'”’»›)\]]*(?:\s|$)|[。！？]")
@@ -201,13 +202,16 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int) -> str:
     if tags > _MOST_COMPARED_TAGS:
         return own
     lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)
-    document = bare_extraction(tree, options=_OPTIONS)
+    try:
+        document = bare_extraction(tree, options=_OPTIONS)
+    except ValueError:  # it reads "&#9…;" of more than 4,300 digits as a number
+        return own
     other = _tidy((document.text if document is not None else "") or "")
     return other if len(other) > 1.2 * len(own) else own
 
 
 def _tidy(text: str) -> str:
-    lines = (_SPACE.sub(" ", line).strip() for line in text[:MOST_STORY_CHARS].splitlines())
+    lines = (_SPACE.sub(" ", line).strip() for line in _NOT_TEXT.sub("", text[:MOST_STORY_CHARS]).splitlines())
     return "\n".join(line for line in lines if line)
 
 

@@ -94,6 +94,18 @@ def test_the_same_seed_gives_the_same_pages() -> None:
     assert len(set(bodies)) > 95
 
 
+# Pages that the fuzz found, as short as they get.
+FOUND = (
+    (b"9999, [null]], of the url, the date.<p>Two.lisher: &#1b;", None),
+    (b"<time clas><noframes>Monday &#" + b"9" * 5000 + b";", None),
+)
+
+
+@pytest.mark.parametrize("html, content_type", FOUND)
+def test_what_the_fuzz_found(html: bytes, content_type: Optional[str]) -> None:
+    assert judge((html, content_type, True))[0] is None
+
+
 # The judge itself: each fault it is there for is seen.
 
 GOOD = Extraction(title="Bridge stays closed", text="The bridge stays closed.\nIt was washed out.")
