@@ -96,8 +96,8 @@ def test_the_same_seed_gives_the_same_pages() -> None:
 
 # Pages that the fuzz found, as short as they get.
 FOUND = (
-    (b"9999, [null]], of the url, the date.<p>Two.lisher: &#1b;", None),
-    (b"<time clas><noframes>Monday &#" + b"9" * 5000 + b";", None),
+    (b'99999999999", [null]], "url": null, "date.<p>Two.lisher": "&#1b;', "text/html; charset=utf-8-sig"),
+    (b'mark"><time clas><noframes>Mar "&#' + b"9" * 4301, "text/html; charset=idna"),
 )
 
 
