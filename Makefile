@@ -41,8 +41,8 @@ test: $(STAMP) ## all tests but those of the engines, the evals and the benchmar
 test-engines: $(STAMP) ## the streaming worker on Prism and on a Flink cluster (needs `make engines`)
 	$(BIN)/pytest -m "engines and not bench" -s
 
-fuzz: $(STAMP) ## half a million mutated feeds, seeds new each day (FUZZ_FEEDS=n: as many as that)
-	FUZZ_FEEDS=$(or $(FUZZ_FEEDS),500000) $(BIN)/pytest tests/fuzz -s
+fuzz: $(STAMP) ## 500,000 mutated feeds and 30,000 pages, new ones each day (FUZZ_FEEDS=n FUZZ_PAGES=n: as many as that)
+	FUZZ_FEEDS=$(or $(FUZZ_FEEDS),500000) FUZZ_PAGES=$(or $(FUZZ_PAGES),30000) $(BIN)/pytest tests/fuzz -s
 
 eval: $(STAMP) ## quality on the open data, against floors that only rise
 	$(BIN)/pytest -m eval -s

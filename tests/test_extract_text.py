@@ -223,6 +223,23 @@ def test_control_characters_do_not_reach_the_text() -> None:
     assert text_of(html) == PARAGRAPHS
 
 
+@pytest.mark.parametrize(
+    "written, read",
+    [("open &#150; or shut", "open – or shut"), ("the mayor&#x92;s", "the mayor’s"), ("wait\u0085", "wait…"), ("&#1501;&#x96ab;", "\u05dd\u96ab"), ("a\x7fb&#129;c", "abc")],
+)  # fmt: skip
+def test_controls_of_old_pages_are_read_as_browsers_read_them(written: str, read: str) -> None:
+    assert (
+        text_of(page_of(story(f"<p>The bridge is {written}, they say.</p>")))[3] == f"The bridge is {read}, they say."
+    )
+
+
+@pytest.mark.parametrize("name", ["punycode", "idna", "undefined", "unicode_escape", "utf-7", "rot13", "hex"])
+def test_names_that_no_page_is_written_in_are_not_read(name: str) -> None:
+    header = f"text/html; charset={name}"
+    html = page_of("".join(f"<p>{p}</p>" for p in GERMAN)).decode().encode("cp1252")
+    assert text_of(html.replace(b"utf-8", b"cp1252"), content_type=header) == GERMAN
+
+
 # --- refused -----------------------------------------------------------------------------------------------------
 
 NAVIGATION = "<ul>" + "".join(f'<li><a href="/{n}">Section {n}</a></li>' for n in range(80)) + "</ul>"
@@ -364,7 +381,7 @@ def test_hostile_pages_end_in_a_text_or_a_clear_refusal(name: str) -> None:
     try:
         assert extract_article(HOSTILE[name], url=URL).text
     except RejectedError as refused:
-        assert refused.reason in {"no_article", "too_short", "not_text"}
+        assert refused.reason in {"no_article", "too_short", "not_text", "too_large"}
     assert time.process_time() - began < 10
 
 

@@ -325,6 +325,25 @@ def test_section_keywords_and_site() -> None:
     assert (found.section, found.keywords, found.site_name) == ("Local", ("bridge", "ferry"), "The Post")
 
 
+def test_what_cannot_be_stored_is_left_out() -> None:
+    script = '{"@type": "NewsArticle", "headline": "Bridge\\u0000 stays\\ud83d closed", "author": "A\\u001bnn Lee"}'
+    found = scan(json_ld(script) + '<link rel="canonical" href="/a\u2028b">')
+    assert (found.title, found.authors, found.canonical_url) == ("Bridge stays closed", ("Ann Lee",), None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"headline": f"Bridge &#{'9' * 5000}; closed", "articleBody": f"The bridge &#{'9' * 5000}; is closed. " * 9},
+        {"isAccessibleForFree": [[]], "author": {"name": {"name": [1]}}},
+    ],
+)
+def test_values_of_the_wrong_kind_are_survived(value: dict[str, Any]) -> None:
+    assert scan(json_ld({"@type": "NewsArticle", "datePublished": "2026-01-12", **value})).published_micros == micros(
+        "2026-01-12T00:00:00+00:00"
+    )
+
+
 def test_article_body_is_plain_text_in_paragraphs() -> None:
     body = "<p>The bridge stays closed until the end of the year.</p><p>A ferry runs &amp; it is free of charge for all pupils of Sundvik.</p>"
     found = scan(

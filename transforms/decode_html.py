@@ -40,6 +40,9 @@ _READ_AS = {
     "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "utf8": "utf-8", "unicode": "utf-8", "utf-16": "utf-8",
     "x-mac-roman": "mac_roman", "windows-874": "cp874",
 }  # fmt: skip
+# Python calls them text encodings, but no page is written in them: two raise whatever is asked, one takes the square of
+# the time, the rest turn escapes into characters that are no characters.
+_NEVER_READ = frozenset(("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"))
 _BINARY = (
     b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"ID3", b"OggS",
     b"\x00\x00\x00\x18ftyp", b"\x00\x00\x00\x20ftyp", b"\x00\x00\x01\x00", b"BZh", b"\xfd7zXZ",
@@ -48,7 +51,10 @@ _BINARY = (
 _NOT_TEXT_TYPES = re.compile(
     r"\s*(?:image|audio|video|font)/|\s*application/(?:pdf|zip|gzip|x-tar|msword|vnd\.)", re.IGNORECASE
 )
-_CONTROL = bytes(b for b in range(32) if b not in b"\t\n\r")
+_CONTROL = bytes(b for b in (*range(32), 127) if b not in b"\t\n\r")
+_HIGH_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")
+_HIGH_REFERENCE = re.compile(rb"&#(?:(1[2-5]\d)|x([89][0-9a-f]))(?![0-9a-f]);?", re.IGNORECASE)
+_OF_HIGH_CONTROL = {b: bytes([b]).decode("cp1252", "ignore").encode() for b in range(128, 160)}
 _WIDE = re.compile(rb"<\x00|\x00<")
 _NOT_ASCII = re.compile(rb"[\x80-\xff][^<>]{0,60}")
 
@@ -66,9 +72,18 @@ def html_as_utf8(data: bytes, *, content_type: Optional[str] = None) -> bytes:
     _reject_binary(data, content_type)
     for mark, charset in _BOMS:
         if data.startswith(mark):
-            data = data[len(mark) if charset == "utf-8" else 0 :].decode(charset, "replace").encode()
-            return data.translate(None, _CONTROL)
-    return _utf8(data, content_type).translate(None, _CONTROL)
+            return _without_controls(data[len(mark) if charset == "utf-8" else 0 :].decode(charset, "replace").encode())
+    return _without_controls(_utf8(data, content_type))
+
+
+def _without_controls(utf8: bytes) -> bytes:
+    """Return a page without control characters; those from 128 to 159 are read as windows-1252, as browsers do."""
+    utf8 = utf8.translate(None, _CONTROL)
+    if _HIGH_CONTROL.search(utf8):
+        utf8 = _HIGH_CONTROL.sub(lambda m: _OF_HIGH_CONTROL[m[0][1]], utf8)
+    if b"&#1" in utf8 or b"&#x" in utf8 or b"&#X" in utf8:
+        utf8 = _HIGH_REFERENCE.sub(lambda m: _OF_HIGH_CONTROL.get(int(m[1] or b"0x" + m[2], 0), m[0]), utf8)
+    return utf8
 
 
 def _reject_binary(data: bytes, content_type: Optional[str]) -> None:
@@ -78,7 +93,7 @@ def _reject_binary(data: bytes, content_type: Optional[str]) -> None:
     if start.lstrip()[:8].startswith(_BINARY) or start.startswith(_BINARY):
         raise RejectedError("the page is a binary file, not text", reason="not_text")
     if content_type and _NOT_TEXT_TYPES.match(content_type) and b"<" not in start:
-        raise RejectedError(f"the page is {content_type.partition(';')[0].strip()}, not text", reason="not_text")
+        raise RejectedError(f"the page is {content_type.partition(';')[0][:80]!r}, not text", reason="not_text")
     wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or (b"<\x00" in start or b"\x00<" in start)
     odd = sum(byte < 9 or 13 < byte < 27 for byte in start)
     if odd * 30 > len(start) and not wide:
@@ -116,9 +131,11 @@ def _declared(data: bytes, content_type: Optional[str]) -> Optional[str]:
         if name:
             name = _READ_AS.get(name.lower(), name.lower())
             try:
-                return codecs.lookup(name).name if codecs.lookup(name)._is_text_encoding else None
-            except LookupError:
+                codec = codecs.lookup(name)
+            except (LookupError, ValueError):
                 continue
+            if codec._is_text_encoding and codec.name.replace("-", "_") not in _NEVER_READ:
+                return codec.name
     return None
 
 

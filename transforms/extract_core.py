@@ -22,7 +22,7 @@ from trafilatura.settings import Extractor
 from transforms.decode_html import html_as_utf8
 from transforms.detect_language import choose_language
 from transforms.errors import RejectedError
-from transforms.find_story import find_story
+from transforms.find_story import MOST_STORY_CHARS, find_story
 from transforms.html_blocks import PICTURE_TAGS, UNREAD_TAGS, blocks_of
 from transforms.page_metadata import PageMetadata, scan_metadata
 
@@ -32,7 +32,10 @@ logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 _MIN_CHARS = 60  # the shortest flash news; CJK letters count three, since one carries as much as three Latin ones
 _TINY_CHARS = 700  # below, an articleBody twice as long is believed
 _SURE_CHARS = 600  # a found story shorter than this is compared with trafilatura's
-_MAX_CHARS = 1_000_000  # no story is longer; a dump of a database is
+_MOST_TAGS = 150_000  # elements cost time and memory as bytes do not; the open pages have 10,000 at most
+_MOST_ATTRIBUTES = 10_000  # of one element: the parser compares each with all before it
+_LONG_TAG_BYTES = 50_000
+_MOST_COMPARED_TAGS = 20_000  # what trafilatura takes grows faster than the page
 _WITHOUT_TEXT = (
     "script",
     "style",
@@ -55,6 +58,8 @@ _WITHOUT_TEXT = (
 _OPTIONS = Extractor(output_format="python", comments=False)
 _NO_LETTER = re.compile(r"[\W_]+")
 _SPACE = re.compile(r"[^\S\n]+")
+_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # what unescaping twice may bring
+_TAG_BEGIN = re.compile(rb"<[A-Za-z]")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।॥։][\"'”’»›)\]]*(?:\s|$)|[。！？]")
 _MARKUP = re.compile(r"<(?:/?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,2000})?/?|!--)|&(?:[a-zA-Z]{2,8}|#\d{1,6});")
@@ -116,11 +121,16 @@ def extract_page(
     html: bytes, *, url: str, now_micros: int, content_type: Optional[str] = None, language: Optional[str] = None
 ) -> Extraction:
     """Return the article of a page; see `transforms.extract_text.extract_article`."""
-    tree = _parse(html_as_utf8(html, content_type=content_type), url)
+    utf8 = html_as_utf8(html, content_type=content_type)
+    tags, attributes = _count_markup(utf8)
+    if tags > _MOST_TAGS or attributes > _MOST_ATTRIBUTES:
+        what = f"{tags} elements" if tags > _MOST_TAGS else f"an element with {attributes} attributes"
+        raise RejectedError(f"the page has {what}, more than any story", reason="too_large", url=url)
+    tree = _parse(utf8, url)
     metadata = scan_metadata(tree, url=url, now_micros=now_micros)
-    text = _without_headline(_story_of(tree, metadata), metadata.titles)
+    text = _without_headline(_story_of(tree, metadata, tags), metadata.titles)
     if metadata.article_body and _weight(text) < min(_TINY_CHARS, _weight(metadata.article_body) / 2):
-        text = _without_headline(metadata.article_body, metadata.titles)
+        text = _without_headline(_tidy(metadata.article_body), metadata.titles)
     _reject_unless_story(text, metadata, url)
     return Extraction(
         title=metadata.title,
@@ -150,7 +160,7 @@ def read_text(text: str, *, url: str, title: Optional[str], language: Optional[s
         lines = [block.text for block in blocks_of(root, unread=UNREAD_TAGS | PICTURE_TAGS)]
     else:
         lines = [" ".join(line.split()) for line in text.splitlines()]
-    story = _without_headline("\n".join(line for line in lines if line)[:_MAX_CHARS], (title,) if title else ())
+    story = _without_headline("\n".join(line for line in lines if line)[:MOST_STORY_CHARS], (title,) if title else ())
     if _weight(story) < _MIN_CHARS:
         raise RejectedError(f"the text has {len(story)} characters, too few for a story", reason="too_short", url=url)
     return Extraction(title=title, text=story, language=choose_language(language, story))
@@ -174,19 +184,34 @@ def _parse(utf8: bytes, url: str) -> Any:
     return tree
 
 
-def _story_of(tree: Any, metadata: PageMetadata) -> str:
+def _count_markup(utf8: bytes) -> tuple[int, int]:
+    """Return, roughly, how many elements a page has and how many attributes a single one at most."""
+    tags = utf8.count(b"<")
+    if tags > _MOST_COMPARED_TAGS:
+        tags = sum(1 for _ in _TAG_BEGIN.finditer(utf8))
+    pieces = utf8.split(b"<", _MOST_TAGS)
+    long = (piece.partition(b">")[0] for piece in pieces if len(piece) > _LONG_TAG_BYTES)
+    return tags, max((tag.count(b"=") for tag in long if tag[:1].isalpha()), default=0)
+
+
+def _story_of(tree: Any, metadata: PageMetadata, tags: int) -> str:
     story = find_story(tree, metadata.titles, metadata.description)
     if story is not None and (story.chars >= _SURE_CHARS or story.share >= 0.8) and story.share >= 0.4:
         return _tidy("\n".join(story.lines))
     own = _tidy("\n".join(story.lines)) if story is not None else ""
+    if tags > _MOST_COMPARED_TAGS:
+        return own
     lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)
-    document = bare_extraction(tree, options=_OPTIONS)
+    try:
+        document = bare_extraction(tree, options=_OPTIONS)
+    except ValueError:  # it reads "&#9…;" of more than 4,300 digits as a number
+        return own
     other = _tidy((document.text if document is not None else "") or "")
     return other if len(other) > 1.2 * len(own) else own
 
 
 def _tidy(text: str) -> str:
-    lines = (_SPACE.sub(" ", line).strip() for line in text[:_MAX_CHARS].splitlines())
+    lines = (_SPACE.sub(" ", line).strip() for line in _NOT_TEXT.sub("", text[:MOST_STORY_CHARS]).splitlines())
     return "\n".join(line for line in lines if line)
 
 

@@ -66,7 +66,7 @@ def extract_article(
 
     Raises:
         RejectedError: there is no article to be had. Reasons: ``not_text`` (binary, empty), ``no_article``,
-            ``too_short``, ``paywalled``.
+            ``too_short``, ``paywalled``, ``too_large`` (elements, not bytes).
     """
     found = extract_page(html, url=url, content_type=content_type, now_micros=_micros(now))
     return ExtractedArticle(

@@ -19,12 +19,14 @@ No Beam here: worker processes import this module.
 import re
 from typing import Any, NamedTuple, Optional
 
-from transforms.html_blocks import HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of
+from transforms.html_blocks import BESIDE_STORY, HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SENTENCE_END = re.compile(r"[.!?…؟।॥։][\"'”’»›“‘)\]]*$|[。！？][」』”）]*$")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟।։][\"'”’»›“‘)\]]*\s|[。！？]")
+
+_ADDRESS = re.compile(r"https?://|\bwww\.")
 
 _SKIPPED_TAGS = UNREAD_TAGS | frozenset(
     ["nav", "figcaption", "picture", "img", "menu", "fieldset", "legend", "label", "rp", "rt"]
@@ -47,19 +49,11 @@ class Story(NamedTuple):
 
 
 class _Block:
-    __slots__ = ("_letters", "element", "flagged", "link_chars", "parents", "prose", "tag", "text")
+    __slots__ = ("_letters", "element", "flagged", "link_chars", "prose", "tag", "text")
 
-    def __init__(
-        self, text: str, element: Any, tag: str, link_chars: int, parents: tuple[Any, ...], flagged: bool
-    ) -> None:
-        self.text, self.element, self.tag, self.link_chars, self.parents, self.flagged = (
-            text,
-            element,
-            tag,
-            link_chars,
-            parents,
-            flagged,
-        )
+    def __init__(self, text: str, element: Any, link_chars: int, flagged: bool) -> None:
+        self.text, self.element, self.link_chars, self.flagged = text, element, link_chars, flagged
+        self.tag = tag = element.tag
         self.prose = 0 if flagged else _prose(text, tag, link_chars)
         self._letters: Optional[str] = None
 
@@ -82,6 +76,7 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     body = tree.find(".//body") if tree.tag != "body" else tree
     if body is None:
         body = tree
+    folded = {_letters(t) for t in titles}
     believed_not: frozenset[str] = frozenset()
     for _ in range(5):
         blocks, weights, flagged = _walk(body, believed_not)
@@ -95,21 +90,30 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
         clean = weights.get(body, 0)
         total = clean + sum(weight for _, weight in flagged.values())
         wrong = frozenset(word for word, weight in by_word.items() if is_wrong_label(word, weight, clean, total))
+        if wrong & BESIDE_STORY:
+            # What follows the headline may be a poem, a list, a form: no sidebar of its length is the story then.
+            apart = 2 * _chars_after_headline(blocks, folded)
+            wrong -= {word for word in BESIDE_STORY if by_word.get(word, 0) < apart}
         if not wrong:
             break
         believed_not |= wrong
     if not clean:
         return None
-    folded = {_letters(t) for t in titles}
     headline = _headline(blocks, folded)
     container = _container(body, weights, headline)
-    first = next((i for i, b in enumerate(blocks) if container is b.element or container in b.parents), 0)
-    inside = [b for b in blocks[first:] if container is b.element or container in b.parents]
-    story = _without_whole_copies(_story_blocks(inside, folded))
+    within = set(container.iter())
+    story = _without_whole_copies(_story_blocks([b for b in blocks if b.element in within], folded))
     standfirst = _standfirst(blocks, headline, story, _letters(description or ""), folded)
     lines = [b.text for b in (*standfirst, *story)]
     chars = sum(map(len, lines))
     return Story(tuple(lines), min(1.0, chars / max(1, clean)), chars)
+
+
+def _chars_after_headline(blocks: list[_Block], folded: set[str]) -> int:
+    """How much text, prose or not, follows the headline outside of all that the page labels as something else."""
+    apart = [b for b in blocks if not b.flagged and not _is_linked(b.text, b.link_chars)]
+    headline = next((i for i, b in enumerate(apart) if b.tag in HEADINGS and b.letters in folded), len(apart))
+    return sum(len(b.text) for b in apart[headline + 1 :])
 
 
 def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[Any, int], dict[Any, tuple[str, int]]]:
@@ -119,7 +123,7 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
     flagged: dict[Any, tuple[str, int]] = {}
     parts: list[str] = []
     linked = 0
-    open_links = 0
+    open_links = open_figures = 0
     flags = 0
     path: list[Any] = [body]  # the block elements around the present place
     sums: list[int] = [0]
@@ -131,7 +135,7 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
             parts.clear()
             if text:
                 holder = path[-1]
-                block = _Block(text, holder, holder.tag, linked, tuple(path[:-1]), flags > 0)
+                block = _Block(text, holder, linked, flags > 0)
                 blocks.append(block)
                 sums[-1] += _prose(text, holder.tag, linked) if block.flagged else block.prose
         linked = 0
@@ -147,6 +151,8 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
             tag = element.tag
             if tag == "a":
                 open_links -= 1
+            elif tag == "figure":
+                open_figures -= 1
             elif tag not in _INLINE:
                 end_block()
                 weight = sums.pop()
@@ -183,9 +189,14 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
                 if tag in ("td", "th"):
                     if parts:
                         parts.append(" | ")
-                elif (tag == "figure" and child.find(".//blockquote") is None and child.find(".//table") is None) or (
-                    tag == "span" and child.get("class") and not READ_ALOUD.isdisjoint(labels_of(child))
-                ):
+                elif tag == "figure":
+                    # One within another stands or falls with it; to look into each would take the square of the time.
+                    if not open_figures and next(child.iter("blockquote", "table"), None) is None:
+                        if child.tail:
+                            parts.append(child.tail)
+                        continue
+                    open_figures += 1
+                elif tag == "span" and child.get("class") and not READ_ALOUD.isdisjoint(labels_of(child)):
                     if child.tail:
                         parts.append(child.tail)
                     continue
@@ -226,12 +237,21 @@ def _prose(text: str, tag: str, link_chars: int) -> int:
 def _is_linked(text: str, link_chars: int) -> bool:
     """Whether a block is a link and not a sentence with links in it."""
     own = len(text) - link_chars
+    if own < 8 and _ADDRESS.search(text):
+        return False  # an address that is written out is information, not a way to another story
     return link_chars > 0 and (own < 8 or (own < link_chars and not _SENTENCE_END.search(text)))
 
 
 _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
+MOST_STORY_CHARS = 1_000_000  # no story is longer; a dump of a database is
+_MOST_PIECES = 30  # of a story, looked for in each long block: enough to know it again
+_MOST_STANDFIRSTS = 4
+_OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
+_LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
+_MOST_BEFORE = 200  # blocks before a story that are looked at
 _NEARLY_ALL = 0.8
+_NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
 
@@ -243,7 +263,7 @@ def _container(body: Any, weights: dict[Any, int], headline: Any) -> Any:
         here = weights.get(node, 0)
         children = [c for c in node if c in weights]
         best = max(children, key=lambda c: weights[c], default=None)
-        if best is None or best.tag in ("p", "li", "blockquote"):
+        if best is None or best.tag in _NO_CONTAINERS:
             return node
         if weights[best] < (_NEARLY_ALL if here > _SMALL_CHARS else 0.9) * here:
             best = next((c for c in children if c in above_headline and weights[c] > 0.3 * here), None)
@@ -271,12 +291,17 @@ def _story_blocks(blocks: list[_Block], folded: set[str]) -> list[_Block]:
     text_tags = _TEXT_TAGS | {"div", "section", "article"} if in_divs * 2 > sum(b.prose for b in blocks) else _TEXT_TAGS
     kept: list[_Block] = []
     waiting: list[_Block] = []  # headings need a paragraph after them
+    left = MOST_STORY_CHARS
     for block in blocks[start:]:
+        if left < 0:
+            break
+        left -= len(block.text)
         letters = block.letters
         if block.flagged or letters in folded:
             continue
         if block.tag in HEADINGS:
-            if kept and not _is_linked(block.text, block.link_chars):
+            opens = kept or len(block.text) >= _OPENING_CHARS
+            if opens and not _is_linked(block.text, block.link_chars):
                 waiting.append(block)
         elif block.prose or (kept and block.tag in text_tags and not _is_linked(block.text, block.link_chars)):
             kept += [*waiting, block]
@@ -288,7 +313,7 @@ def _without_whole_copies(story: list[_Block]) -> list[_Block]:
     """Drop a block that holds several of the others: the whole text once more, for search or for reading aloud."""
     if all(len(b.text) < _WHOLE_CHARS for b in story):
         return story
-    pieces = [b.letters for b in story if _SAME_CHARS <= len(b.text) < _WHOLE_CHARS]
+    pieces = [b.letters for b in story if _SAME_CHARS <= len(b.text) < _WHOLE_CHARS][:_MOST_PIECES]
     whole = {
         b
         for b in story
@@ -305,9 +330,10 @@ def _standfirst(
         return []
     end = next(i for i, b in enumerate(blocks) if b is story[0])
     begin = next((i + 1 for i, b in enumerate(blocks) if b.element is headline), None) if headline is not None else None
-    told = {b.letters for b in story}
+    told = {b.letters for b in story[:_MOST_BEFORE]}
     found: list[_Block] = []
-    for position, block in enumerate(blocks[:end]):
+    for position in range(max(0, end - _MOST_BEFORE), end):
+        block = blocks[position]
         letters = block.letters
         if len(letters) < 20 or letters in told or letters in folded:
             continue
@@ -315,15 +341,19 @@ def _standfirst(
             letters.startswith(description[:40]) or description.startswith(letters[:60])
         )
         after_headline = begin is not None and begin <= position
-        if described and (after_headline or begin is None or position >= begin - 8):
-            found = [b for b in found if b is not block]
-        elif not (after_headline and not block.flagged and block.prose):
+        near_headline = begin is None or begin - 8 <= position
+        told_at_length = block.prose or (
+            block.tag in HEADINGS and len(block.text) >= _LONG_HEADING_CHARS and _SENTENCE_END.search(block.text)
+        )
+        if not (described and near_headline) and not (after_headline and not block.flagged and told_at_length):
             continue
         if any(letters in t or t in letters for t in told if len(t) > 30):
             continue
         told.add(letters)
         found.append(block)
-    return found[:4]
+        if len(found) == _MOST_STANDFIRSTS:
+            break
+    return found
 
 
 def _letters(text: str) -> str:

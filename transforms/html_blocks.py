@@ -53,7 +53,9 @@ _OTHER_THAN_STORY = re.compile(
     r"|vote|votes|print|printfriendly|download|app--promo|follow|followus|follow--us|hidden(?=-$)|disclaimer"
     r"|disclosure|affiliate|sr--only|screen--reader|visually--hidden|visuallyhidden|noprint|skip--link|infobox"
     r"|factbox|disrupt|toc|table--of--contents|donate|donation|membership|whatsapp|telegram|facebook|button|btn"
-    r"|embed|embedded|instagram|twitter|tweet|tiktok|youtube"
+    r"|embed|embedded|instagram|twitter|tweet|tiktok|youtube|cta|postmetadata|post--footer|entry--footer"
+    r"|entry--utility|post--utility|reviews|news--letter|image--?description|icaption"
+    r"|pushlayer|push--(?:layer|notifications?|message|banner)"
     r")-"
 )
 # Labels that stand on whole pages or on the story itself as often as on something else.
@@ -75,13 +77,16 @@ _FIRM_LABELS = frozenset((
     "excerpt", "excerpts", "gdpr", "kommentar", "kommentare", "newsletter", "onetrust", "outbrain", "plista",
     "recommendations", "recommended", "related", "respond", "taboola",
 ))  # fmt: skip
+# Places beside or below a story, whatever stands there.
+BESIDE_STORY = frozenset(("<aside>", "<footer>", "footer", "rail", "right--rail", "sidebar"))
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 # Spans for screen readers repeat or explain what stands beside them.
 READ_ALOUD = frozenset(["sr--only", "screen--reader", "visually--hidden", "visuallyhidden"])
 _HIDING_NAMES = frozenset(["hidden", "hide", "d-none", "is-hidden", "js-hidden", "u-hidden"])
 _SHOWING_NAME = re.compile(r":(?:block|flex|grid|inline)|^d-\w\w-")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_UTILITY = re.compile(r"\S*[:\[\]/]\S*")  # "print:hidden", "w-1/2": how it looks on some screens, not what it is
+_UTILITY = re.compile(r"[:\[\]/]")  # "print:hidden", "w-1/2": how it looks on some screens, not what it is
+_MOST_LABEL_CHARS = 400
 HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
 
 # The share of the page's prose above which a label is not believed.
@@ -180,14 +185,15 @@ def labels_of(element: Any) -> tuple[str, ...]:
     if element.tag in HEADINGS:
         return ()  # their ids are made of the heading's words; a heading goes with its box or stays with its paragraph
     name = element.get("id") or ""
-    label = f"{element.get('class') or ''} {name if len(name) < 30 else ''}"
+    label = f"{(element.get('class') or '')[:_MOST_LABEL_CHARS]} {name if len(name) < 30 else ''}"
     words = _labels_seen.get(label)
     if words is None:
         if len(_labels_seen) > 20_000:
             _labels_seen.clear()
-        split = "-" + "--".join(_WORDS.findall(_UTILITY.sub(" ", label[:400]))).lower() + "-"
-        names = set(label.split())
-        if names & _HIDING_NAMES and not any(_SHOWING_NAME.search(name) for name in names):
+        names = label.split()
+        said = " ".join(name for name in names if not _UTILITY.search(name))
+        split = "-" + "--".join(_WORDS.findall(said)).lower() + "-"
+        if not _HIDING_NAMES.isdisjoint(names) and not any(_SHOWING_NAME.search(name) for name in names):
             split += "hidden-"
         words = (
             ()

@@ -25,14 +25,19 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from html import unescape
+from itertools import islice
 from typing import Any, NamedTuple, Optional
 from urllib.parse import urljoin, urlsplit
 
 MICROS_PER_DAY = 86_400_000_000
 _MAX_JSON_LD_CHARS = 2_000_000  # one page in a thousand carries more, and then it is no metadata
 _MAX_NODES = 2_000
+_MAX_SCRIPTS = 200
 _MAX_TITLE_CHARS = 500
 _MAX_VALUE_CHARS = 4_000  # of any one value; what is longer is no title, name or section
+_MAX_BODY_CHARS = 1_000_000  # of an articleBody, as of any story
+_MAX_ADDRESS_CHARS = 4_000
+_MAX_VALUES = 30  # of one name on one page; the most that says something is a list of tags
 _MAX_AUTHORS = 12
 _MAX_KEYWORDS = 30
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web has nothing older; 0000-00-00 and 1970 are empty fields
@@ -82,6 +87,8 @@ _PAYWALLED = frozenset((
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _SPACE = re.compile(r"\s+")
+_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # JSON can escape what no page can hold
+_NOT_IN_ADDRESS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TAGS = re.compile(r"<[^<>]{0,400}>")
 _ISO = re.compile(
     r"\s*(\d{4})-?(\d{2})-?(\d{2})"
@@ -240,21 +247,21 @@ def _collect(tree: Any) -> _Found:
                 for attribute in ("property", "name", "http-equiv"):
                     name = element.get(attribute)
                     if name:
-                        metas.setdefault(name.strip().lower(), []).append(content)
+                        _add(metas, name.strip().lower(), content)
                 if element.get("itemprop"):
-                    itemprops.setdefault(element.get("itemprop").lower(), []).append(content)
+                    _add(itemprops, element.get("itemprop").lower(), content)
         elif tag == "script":
             # iOS apps and CMS write application/ld+json with parameters or other case.
-            if "ld+json" in (element.get("type") or "").lower() and element.text:
+            if "ld+json" in (element.get("type") or "").lower() and element.text and len(scripts) < _MAX_SCRIPTS:
                 scripts.append(element.text)
         elif tag == "link":
-            if "canonical" in (element.get("rel") or "").lower().split() and element.get("href"):
+            if "canonical" in (element.get("rel") or "").lower().split() and element.get("href") and not canonical:
                 canonical.append(element.get("href").strip())
         elif tag == "time":
-            if element.get("datetime"):
+            if element.get("datetime") and len(times) < _MAX_VALUES:
                 times.append((element.get("datetime"), _kind_of_time(element)))
         elif tag == "h1":
-            heading = _clean("".join(element.itertext()))
+            heading = _clean(_inner_text(element)) if len(headings) < _MAX_VALUES else ""
             if heading:
                 headings.append(heading)
         elif tag == "base":
@@ -268,15 +275,31 @@ def _collect(tree: Any) -> _Found:
         if element.tag == "meta":
             continue
         if prop in ("datepublished", "datemodified"):
-            itemprops.setdefault(prop, []).append(element.get("datetime") or element.get("content") or "")
+            _add(itemprops, prop, element.get("datetime") or element.get("content") or "")
         elif prop in ("author", "headline") and len(itemprops.get(prop, ())) < _MAX_AUTHORS:
-            itemprops.setdefault(prop, []).append(
-                _microdata_name(element) if prop == "author" else _clean("".join(element.itertext()))
-            )
+            _add(itemprops, prop, _microdata_name(element) if prop == "author" else _clean(_inner_text(element)))
     for element in tree.iter("a"):
         if element.get("rel") == "author" and len(rel_authors) < _MAX_AUTHORS:
-            rel_authors.append(_clean("".join(element.itertext())))
+            rel_authors.append(_clean(_inner_text(element)))
     return _Found(metas, canonical, scripts, times, headings, html_title, itemprops, rel_authors, base)
+
+
+def _add(values: dict[str, list[str]], name: str, value: str) -> None:
+    known = values.setdefault(name, [])
+    if len(known) < _MAX_VALUES:
+        known.append(value)
+
+
+def _inner_text(element: Any) -> str:
+    """Return the text within an element, as far as any value goes."""
+    parts: list[str] = []
+    length = 0
+    for part in element.itertext():
+        parts.append(part)
+        length += len(part)
+        if length > _MAX_VALUE_CHARS:
+            break
+    return "".join(parts)
 
 
 def _kind_of_time(element: Any) -> str:
@@ -290,10 +313,10 @@ def _kind_of_time(element: Any) -> str:
 
 
 def _microdata_name(element: Any) -> str:
-    for inner in element.iter():
+    for inner in islice(element.iter(), _MAX_NODES):
         if inner is not element and inner.get("itemprop") == "name":
-            return _clean(inner.get("content") or "".join(inner.itertext()))
-    return _clean(element.get("content") or "".join(element.itertext()))
+            return _clean(inner.get("content") or _inner_text(inner))
+    return _clean(element.get("content") or _inner_text(element))
 
 
 def _json_ld_nodes(scripts: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -451,7 +474,7 @@ def _is_paywalled(article: dict[str, Any], nodes: list[dict[str, Any]], found: _
         free = next(
             (n["isAccessibleForFree"] for n in nodes if "isAccessibleForFree" in n and "webpage" in _types(n)), None
         )
-    if free is not None:
+    if isinstance(free, (bool, int, str)):
         return str(free).rpartition("/")[2].strip().lower() in ("false", "0", "no")
     return any(v.strip().lower() in _PAYWALLED for v in _meta_values(found, _PAYWALL_METAS))
 
@@ -472,8 +495,8 @@ def _article_body(article: dict[str, Any]) -> Optional[str]:
     body = _text(article.get("articleBody"))
     if not body or len(body) < 100:
         return None
-    body = re.sub(r"(?i)<(?:/p|/div|/h[1-6]|/li|br\s*/?)>", "\n", unescape(body))
-    lines = (_SPACE.sub(" ", unescape(_TAGS.sub("", line))).strip() for line in body.splitlines())
+    body = re.sub(r"(?i)<(?:/p|/div|/h[1-6]|/li|br\s*/?)>", "\n", _unescape(body[:_MAX_BODY_CHARS]))
+    lines = (_plain_line(_unescape(_TAGS.sub("", line))) for line in body.splitlines())
     return "\n".join(line for line in lines if line) or None
 
 
@@ -489,18 +512,19 @@ def _first_time(values: Iterable[Optional[str]]) -> Optional[int]:
 
 
 def _url_day(url: str) -> Optional[str]:
-    match = _URL_DAY.search(urlsplit(url).path) if url else None
+    match = _URL_DAY.search(url.partition("://")[2].partition("?")[0].partition("#")[0])
     return "-".join(match.groups()) if match else None
 
 
 def _absolute(address: Optional[str], base: str) -> Optional[str]:
-    if not address:
+    if not address or len(address) > _MAX_ADDRESS_CHARS:
         return None
     try:
-        absolute = urljoin(base, address.strip())
-        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
+        absolute = urljoin(base[:_MAX_ADDRESS_CHARS], address.strip())
+        scheme = urlsplit(absolute).scheme
     except ValueError:
         return None
+    return absolute if scheme in ("http", "https") and not _NOT_IN_ADDRESS.search(absolute) else None
 
 
 def _plain(address: str) -> str:
@@ -546,10 +570,21 @@ def _clean(value: Optional[str]) -> str:
         return ""
     text = value[:_MAX_VALUE_CHARS]
     if "&" in text:
-        text = unescape(unescape(text))
+        text = _unescape(_unescape(text))
     if "<" in text:
         text = _TAGS.sub("", text)
-    return _SPACE.sub(" ", text).strip(" \u200b\ufeff")
+    return _plain_line(text)
+
+
+def _plain_line(text: str) -> str:
+    return _NOT_TEXT.sub("", _SPACE.sub(" ", text)).strip(" \u200b\ufeff")
+
+
+def _unescape(text: str) -> str:
+    try:
+        return unescape(text)
+    except ValueError:  # a number of more than 4,300 digits
+        return text
 
 
 def _short(value: Optional[str]) -> Optional[str]:
@@ -557,7 +592,7 @@ def _short(value: Optional[str]) -> Optional[str]:
 
 
 def _fold(value: str) -> str:
-    return _SPACE.sub(" ", unescape(value)).strip().casefold()
+    return _SPACE.sub(" ", _unescape(value[:_MAX_VALUE_CHARS])).strip().casefold()
 
 
 def _letters(value: str) -> str:

@@ -118,16 +118,14 @@ def fault_of_entry(entry: FeedEntry) -> Optional[str]:
     return None
 
 
-def shortened(
-    body: bytes, content_type: Optional[str], fault: str, *, seconds: float, parse: Parse = parse_feed
-) -> bytes:
-    """Return the least of `body` that still has a fault of the same kind: ever smaller stretches are left out."""
+def shortened(body: bytes, fault: str, judge: Callable[[bytes], Optional[str]], *, seconds: float) -> bytes:
+    """Return the least of `body` in which `judge` still sees a fault of the same kind: ever smaller stretches go."""
     kind, until, piece = fault.split(":")[0], time.monotonic() + seconds, max(len(body) // 2, 1)
     while piece and time.monotonic() < until:
         at, shorter = 0, False
         while at < len(body) and time.monotonic() < until:
             without = body[:at] + body[at + piece :]
-            left = fault_in(without, content_type, parse=parse)
+            left = judge(without)
             if left is not None and left.split(":")[0] == kind:
                 body, shorter = without, True
             else:

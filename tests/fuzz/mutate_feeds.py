@@ -75,24 +75,24 @@ def _span(rng: random.Random, body: bytes, most: int = 200) -> tuple[int, int]:
     return start, min(len(body), start + rng.randint(0, most))
 
 
-def _truncate(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def truncate(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     start = rng.randint(0, len(body))
     return body[:start] if rng.random() < 0.8 else body[start:]
 
 
-def _flip_bits(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def flip_bits(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     data = bytearray(body)
     for _ in range(rng.choice((1, 1, 3, 20)) if data else 0):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     return bytes(data)
 
 
-def _cut(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def cut(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     start, stop = _span(rng, body)
     return body[:start] + body[stop:]
 
 
-def _repeat(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def repeat(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     start, stop = _span(rng, body, 60)
     return body[:stop] + body[start:stop] * rng.choice((1, 1, 2, 30, 300)) + body[stop:]
 
@@ -110,7 +110,7 @@ def _element(rng: random.Random, body: bytes) -> tuple[int, int, bytes]:
     return (found.start(), found.end(), found[1]) if found else (len(body), len(body), b"x")
 
 
-def _copy_element(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def copy_element(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     """Put an element, of this feed or another, somewhere else."""
     source = rng.choice((body, rng.choice(feeds)))
     start, stop, _ = _element(rng, source)
@@ -119,7 +119,7 @@ def _copy_element(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> by
     return body[:at] + source[start:stop] * rng.choice((1, 2)) + body[at:]
 
 
-def _remove_tag(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def remove_tag(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     tags = list(_TAG.finditer(body))
     if not tags:
         return body
@@ -180,7 +180,7 @@ def _swap_encoding(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> b
     return body
 
 
-def _splice(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
+def splice(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> bytes:
     other = rng.choice(feeds)
     here, there = (list(_TAG.finditer(b)) for b in (body, other))
     if not here or not there or rng.random() < 0.2:
@@ -206,7 +206,7 @@ def _break_json(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> byte
     try:
         feed = json.loads(body)
     except (ValueError, RecursionError):
-        return _flip_bits(rng, body, feeds)
+        return flip_bits(rng, body, feeds)
     odd: tuple[Any, ...] = (
         None,
         True,
@@ -236,6 +236,6 @@ def _break_json(rng: random.Random, body: bytes, feeds: Sequence[bytes]) -> byte
 
 
 _MUTATIONS: tuple[Callable[[random.Random, bytes, Sequence[bytes]], bytes], ...] = (
-    _truncate, _flip_bits, _cut, _repeat, _insert, _insert, _copy_element, _copy_element, _remove_tag, _nest, _rename,
-    _set_value, _set_value, _set_value, _swap_namespace, _swap_encoding, _splice, _wrap, _break_json,
+    truncate, flip_bits, cut, repeat, _insert, _insert, copy_element, copy_element, remove_tag, _nest, _rename,
+    _set_value, _set_value, _set_value, _swap_namespace, _swap_encoding, splice, _wrap, _break_json,
 )  # fmt: skip

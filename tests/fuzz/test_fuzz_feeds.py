@@ -98,7 +98,8 @@ def test_mutated_feeds_give_sound_rows_or_a_reason(request: pytest.FixtureReques
     kinds = Counter(one.fault.split(":")[0] for one in found)
     first = {one.fault.split(":")[0]: one for one in reversed(found)}
     for kind, one in list(first.items())[:MOST_SHOWN]:
-        print(as_case(one._replace(body=shortened(one.body, one.content_type, one.fault, seconds=20))))
+        judge = functools.partial(fault_in, content_type=one.content_type)
+        print(as_case(one._replace(body=shortened(one.body, one.fault, judge, seconds=20))))
         print(f"# {kinds[kind]} of this kind")
     assert not kinds, f"FUZZ_SEED={SEED}: {dict(kinds)}"
 
@@ -169,7 +170,8 @@ def test_a_feed_that_fails_is_shortened_to_what_fails():
         return ParsedFeed("rss", [])
 
     body = b"<rss><channel>" + b"words " * 100 + b"<gml:pos>1 2</gml:pos></channel></rss>"
-    short = shortened(body, None, "KeyError in fails: x", seconds=10, parse=fails)
+    judge = functools.partial(fault_in, content_type=None, parse=fails)
+    short = shortened(body, "KeyError in fails: x", judge, seconds=10)
     assert short == b"<gml:pos>"
     assert as_case(Found(7, short, None, "KeyError")) == "    # 7: KeyError\n    (b'<gml:pos>', None),"
 
