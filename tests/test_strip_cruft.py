@@ -251,6 +251,16 @@ TEXTS = st.one_of(
 )
 
 
+def test_what_falls_away_does_not_change_what_counts_as_a_word_the_next_time() -> None:
+    """With its repetitions the text was of two scripts, without them it is English: n-grams are those of what stands."""
+    latin = "The bridge at Hallam closed on Monday after engineers found a crack."
+    text = "\n".join(
+        ["的"] * 3 + ["新华社北京电"] * 3 + ["这座桥星期一关闭。"] * 2 + [latin] * 2 + ["Sign up for our newsletter"]
+    )
+    once = strip_cruft(text, title=None, site=None, language=None)
+    assert strip_cruft(once.text, title=None, site=None, language=None).text == once.text
+
+
 @settings(max_examples=250, deadline=None)
 @given(TEXTS, st.sampled_from([None, STORY[0], "A heading", "Bridge at Hallam"]))
 def test_kept_and_removed_are_the_input_and_stripping_again_removes_nothing(text: str, title: Optional[str]) -> None:

@@ -252,8 +252,7 @@ class _Strip:
         self.low = self.quo.lower()
         self.groups = [(group, group.lines.awake(self.low)) for group in rules.groups_for(text)]
         self.has_cjk = _CJK.search(text) is not None
-        # A name in brackets does not make an English story a Chinese one.
-        self.is_cjk = self.has_cjk and len(_CJK.findall(text)) >= CJK_SHARE * len(text)
+        self.is_cjk = False
         self.site_lines = site_lines
         self.cuts: list[Cut] = []
         self.starts: list[int] = []
@@ -274,6 +273,8 @@ class _Strip:
     def run(self) -> Ledger:
         for _ in range(MOST_PASSES):
             before = len(self.cuts)
+            if self.has_cjk and self.is_cjk != self._is_mostly_cjk():
+                self.is_cjk, self.has_no_repeats = not self.is_cjk, False
             self._openers()
             self._echoes_of_title()
             self._head()
@@ -286,6 +287,11 @@ class _Strip:
             if len(self.cuts) == before:
                 break
         return Ledger([(self.starts[i], self.ends[i]) for i in self.live], sorted(self.cuts))
+
+    def _is_mostly_cjk(self) -> bool:
+        """Of the lines that stand: a name in brackets does not make an English story a Chinese one."""
+        standing = [self.quo[self.starts[i] : self.ends[i]] for i in self.live]
+        return sum(len(_CJK.findall(line)) for line in standing) >= CJK_SHARE * sum(map(len, standing))
 
     # -- lines ------------------------------------------------------------------------------------------------------
 
