@@ -145,7 +145,8 @@ def test_index_finds_what_trying_every_pattern_finds() -> None:
     lines = [line for rule in load_rules() for text in (*rule.positive, *rule.negative) for line in text.split("\n")]
     checked = 0
     for group in engine()._groups.values():
-        entries = {entry for found in group.lines._by_key.values() for entry in found} | set(group.lines._anywhere)
+        filed = [*group.lines._by_key.values(), *group.lines._needing.values(), group.lines._needless]
+        entries = {entry for found in filed for entry in found}
         for line in lines:
             plain = fold(line)
             low = plain.lower()

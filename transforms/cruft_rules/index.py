@@ -22,7 +22,6 @@ from typing import Any, Optional
 from transforms.cruft_rules import Rule
 
 KEY_CHARS = 3
-LONG_CHARS = 600  # of a text, from which on it pays to look at the beginnings of strings first
 MOST_BRANCHES = 600  # a pattern with more beginnings is filed as one that may start with anything
 MOST_KEYS = 20_000  # bound of the cache on hostile text
 _LEADING = re.compile(r"[\W_]*")
@@ -50,7 +49,8 @@ class Index:
 
     def __init__(self, rules: Iterable[tuple[int, Rule]], *, tail: str) -> None:
         self._by_key: dict[str, list[Entry]] = {}
-        self._anywhere: list[Entry] = []
+        self._needless: list[Entry] = []  # may start with anything and need nothing
+        self._needing: dict[str, list[Entry]] = {}  # the others, by each string they cannot do without
         self._merged: dict[str, tuple[Entry, ...]] = {}
         for rank, rule in rules:
             for n, pattern in enumerate(rule.patterns):
@@ -59,32 +59,33 @@ class Index:
                 keys = _beginnings(tree)
                 needs = _needs(tree) or set()
                 entry.needs = tuple(sorted(needs)) if needs and _worth(needs) > 1.5 else ()
-                if keys is None or "" in keys:
-                    self._anywhere.append(entry)
-                    continue
-                for key in keys:
-                    self._by_key.setdefault(key, []).append(entry)
+                if keys is not None and "" not in keys:
+                    for key in keys:
+                        self._by_key.setdefault(key, []).append(entry)
+                elif entry.needs:
+                    for need in entry.needs:
+                        self._needing.setdefault(need, []).append(entry)
+                else:
+                    self._needless.append(entry)
+        self._by_begin: dict[tuple[str, ...], list[str]] = {}  # those strings, by their first letters
+        for need in self._needing:
+            self._by_begin.setdefault(tuple(need[:KEY_CHARS]), []).append(need)
+        self._short_begins = frozenset(begin for begin in self._by_begin if len(begin) < KEY_CHARS)
 
     def awake(self, low: str) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
         """Return the entries that may start with anything and whose strings `low` holds, with those strings.
 
         Asked once a text; `candidates` then looks for the few strings that are there, line by line.
         """
-        found: list[tuple[Entry, tuple[str, ...]]] = []
-        # Of two thousand strings a text holds few: most are ruled out by how they begin.
-        begins = {low[k : k + KEY_CHARS] for k in range(len(low))} if len(low) > LONG_CHARS else None
-        for entry in self._anywhere:
-            if not entry.needs:
-                found.append((entry, ()))
-            elif there := tuple(
-                [
-                    need
-                    for need in entry.needs
-                    if (begins is None or len(need) < KEY_CHARS or need[:KEY_CHARS] in begins) and need in low
-                ]
-            ):
-                found.append((entry, there))
-        return tuple(found)
+        # Of two thousand strings a text holds few: nearly all are ruled out by how they begin.
+        begins = self._by_begin.keys() & set(zip(low, low[1:], low[2:], strict=False)) | self._short_begins
+        there: dict[Entry, tuple[str, ...]] = dict.fromkeys(self._needless, ())
+        for begin in begins:
+            for need in self._by_begin[begin]:
+                if need in low:
+                    for entry in self._needing[need]:
+                        there[entry] = (*there.get(entry, ()), need)
+        return tuple(there.items())
 
     def candidates(
         self, low: str, start: int, end: int, awake: Sequence[tuple[Entry, tuple[str, ...]]]
