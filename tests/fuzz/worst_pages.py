@@ -55,6 +55,8 @@ WORST: dict[str, Callable[[], bytes]] = {
     "10 MB of angle brackets": lambda: page(b"<" * 10_000_000),
     "10 MB of ampersands": lambda: page(b"<p>" + b"&" * 10_000_000),
     "10 MB of entities": lambda: page(b"<p>" + b"&amp;&#x41;&bogus;" * 550_000),
+    "10 MB of scripts": lambda: page(b"<script></script>" * 600_000 + STORY),
+    "10 MB of styles": lambda: page(b"<style>a{}</style>" * 560_000 + STORY),
     "10 MB of comments": lambda: page(b"<!--x-->" * 1_200_000),
     "10 MB of comments that never end": lambda: page(b"<!--" * 2_500_000),
     "10 MB of closing tags": lambda: page(b"</div></p></b>" * 700_000),
