@@ -487,6 +487,32 @@ def test_the_clock_goes_on_after_waiting_for_leave(server: ScriptedServer) -> No
     assert refusal(server, "/0", client={"total_timeout_seconds": 0.4}, before_hop=wait).reason == "timeout"
 
 
+@pytest.mark.parametrize("broken", [Reply(reset=True), Reply(raw=b"")], ids=["reset", "closed"])
+def test_what_breaks_off_before_an_answer_is_repeated_once_when_there_is_leave(
+    server: ScriptedServer, broken: Reply
+) -> None:
+    server.routes["/"] = lambda seen: broken if len(server.log) == 1 else Reply(body="there")
+    asked: list[str] = []
+
+    async def wait(url: str) -> None:
+        asked.append(f"{url} after {len(server.log)}")
+
+    assert fetch(server, "/", before_hop=wait).body == b"there"
+    assert asked == [f"{server.url('/', host=HOST)} after 1"]
+
+
+def test_what_breaks_off_twice_is_given_up(server: ScriptedServer) -> None:
+    server.routes["/"] = Reply(reset=True)
+    assert refusal(server, "/").reason == "connection_reset"
+    assert len(server.log) == 2
+
+
+def test_what_breaks_off_in_the_middle_of_an_answer_is_not_repeated(server: ScriptedServer) -> None:
+    server.routes["/"] = Reply(body="half", headers={"Content-Length": "400"}, reset=True)
+    assert refusal(server, "/").reason == "connection_reset"
+    assert len(server.log) == 1
+
+
 # ---- redirects ----------------------------------------------------------------------------------------------
 
 

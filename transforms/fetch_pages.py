@@ -121,7 +121,7 @@ class PoliteClient:
         Args:
             turn: at the site of `url`.
             url: as for `HttpClient.fetch`.
-            check_hop: awaited with the target of each redirect, while no turn is held; may raise.
+            check_hop: awaited with the target of each redirect or repetition, while no turn is held; may raise.
             **options: as for `HttpClient.fetch`.
         """
 

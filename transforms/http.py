@@ -21,8 +21,8 @@ Decisions:
     Proxies from the environment are ignored: a proxy would resolve names where nothing here can check them. One that
     the operator names is given what was checked here (open_tunnel.py).
 
-Limits: aiohttp repeats a request once by itself when a connection closes before the answer, as kept-open connections
-do.
+    A request whose connection closes before the answer is repeated once, since kept-open connections do that. Not by
+    aiohttp, which would do so at once: the server may have seen the first, so the second waits for leave as well.
 """
 
 import asyncio
@@ -84,6 +84,20 @@ class Response:
 
 class _FloodError(aiohttp.ClientError):
     """More came than a body may have, counting what is no body as well."""
+
+
+class _BrokenOffError(aiohttp.ClientError):
+    """The connection closed before there was an answer."""
+
+
+async def _ask_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a request by itself."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenOffError(str(error)) from error
 
 
 class _CountedHandler(ResponseHandler):
@@ -179,7 +193,8 @@ class HttpClient:
             max_bytes: cap of the body instead of the client's own.
             text_only: refuse an answer of 2xx that says it is no text (HTML, XML, plain) before reading it.
             cut: give the beginning of a body that is larger than its cap, unless it is compressed.
-            before_hop: awaited with the address of each redirect before it is asked; may raise. Not on the clock.
+            before_hop: awaited with the address of each redirect, and of what is repeated, before it is asked; may raise.
+                Not on the clock.
 
         Raises:
             TransientError: dns_failed, connect_failed, timeout, connection_reset, proxy_failed.
@@ -189,8 +204,14 @@ class HttpClient:
         chain = self._chain(url, headers or {})
         try:
             async with asyncio.timeout(self._total_timeout_seconds) as deadline:
-                for _ in range(self._max_redirects + 1):
-                    answer = await self._hop(chain, max_bytes or self._max_body_bytes, text_only, cut)
+                may_repeat = True
+                while len(chain.redirects) <= self._max_redirects:
+                    try:
+                        answer = await self._hop(chain, max_bytes or self._max_body_bytes, text_only, cut)
+                    except _BrokenOffError:
+                        if not may_repeat:
+                            raise
+                        may_repeat, answer = False, None
                     if answer is not None:
                         return answer
                     if before_hop is not None:
@@ -236,6 +257,7 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,
+                middlewares=(_ask_once,),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_seconds),
                 max_line_size=MOST_HEADER_BYTES,
                 max_field_size=MOST_HEADER_BYTES,

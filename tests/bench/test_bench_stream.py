@@ -27,8 +27,9 @@ PAGE_BYTES = 250_000  # the median of the open pages
 MOST_MEMORY_GROWTH = 1.15
 TICKS, ITEMS_OF_TICKS = 500, 5_000
 # Of a worker's feeds: what a poll costs goes by what it lists. Feeds list some tens of entries, and are never polled
-# more often than each minute by default; at 0.3 articles a second and feed these hold five minutes, asked at every second tick.
-LISTED, BETWEEN_POLLS = 100, "9s"
+# more often than each minute by default; at 0.3 articles a second and feed these hold two minutes, asked at every third
+# tick.
+LISTED, BETWEEN_POLLS = 50, "14s"
 
 
 @pytest.fixture
