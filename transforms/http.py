@@ -193,8 +193,8 @@ class HttpClient:
             max_bytes: cap of the body instead of the client's own.
             text_only: refuse an answer of 2xx that says it is no text (HTML, XML, plain) before reading it.
             cut: give the beginning of a body that is larger than its cap, unless it is compressed.
-            before_hop: awaited with the address of each redirect, and of what is repeated, before it is asked; may raise.
-                Not on the clock.
+            before_hop: awaited with the address of each redirect, and of what is repeated, before it is asked; may
+                raise. Not on the clock.
 
         Raises:
             TransientError: dns_failed, connect_failed, timeout, connection_reset, proxy_failed.
