@@ -17,8 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
+import aiohttp
 import brotli
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, LineTooLong, TransferEncodingError
 from backports import zstd
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -628,6 +630,26 @@ def test_a_broken_server_gives_a_slug(server: ScriptedServer, reply: Reply, kind
     assert (type(error), error.reason) == (kind, reason)
     assert "\n" not in error.message
     assert server.url("/", host=HOST) in error.message
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "reason"),
+    [
+        (BadHttpMessage("Too many trailers"), RejectedError, "bad_response"),
+        (LineTooLong(b"X-A", 1), RejectedError, "bad_response"),
+        (TransferEncodingError("Not enough data"), TransientError, "connection_reset"),
+        (ContentLengthError("Not enough data"), TransientError, "connection_reset"),
+        (ConnectionResetError(), TransientError, "connection_reset"),
+    ],
+)
+def test_what_breaks_a_body_decides_whether_it_may_be_whole_the_next_time(
+    cause: Exception, kind: type, reason: str
+) -> None:
+    """A server that speaks no HTTP in the middle of a body is told by the parser or by the end of the connection."""
+    error = aiohttp.ClientPayloadError("Response payload is not completed")
+    error.__cause__ = cause
+    told = HttpClient(user_agent=AGENT)._as_ingest_error(error, "http://news.example/feed")
+    assert (type(told), told.reason) == (kind, reason)
 
 
 def test_a_closed_port_is_transient(server: ScriptedServer) -> None:

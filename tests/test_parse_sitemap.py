@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple, Optional, Union
 
 import pytest
@@ -371,13 +372,21 @@ def test_so_many_pages_and_no_more(broken: bool, monkeypatch: pytest.MonkeyPatch
 def test_a_full_sitemap_costs_little_more_than_its_rows(broken: bool):
     body = urlset("".join(page(f"{A}/{i}", "2026-03-01T10:00:00+01:00") for i in range(5_000)))
     body = body.replace(b"</url>", b"", 1) if broken else body
-    began = time.process_time()
+
+    def make_rows() -> None:
+        for i in range(5_000):
+            FeedEntry(f"{A}/{i}", digest64("", f"{A}/{i}"), f"{A}/{i}", updated_at=Timestamp(i))
+
     assert len(read(body).entries) == 5_000
-    took = time.process_time() - began
+    # The least of three: a collection of garbage falls on one or the other, and takes as long as either.
+    rounds = [(seconds_of(lambda: read(body)), seconds_of(make_rows)) for _ in range(3)]
+    assert min(reading for reading, _ in rounds) < 25 * min(making for _, making in rounds)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
     began = time.process_time()
-    for i in range(5_000):
-        FeedEntry(f"{A}/{i}", digest64("", f"{A}/{i}"), f"{A}/{i}", updated_at=Timestamp(i))
-    assert took < 25 * (time.process_time() - began)
+    work()
+    return time.process_time() - began
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ _MOST_TAGS = 150_000  # elements cost time and memory as bytes do not; the open 
 _MOST_ATTRIBUTES = 10_000  # of one element: the parser compares each with all before it
 _LONG_TAG_BYTES = 50_000
 _MOST_COMPARED_TAGS = 20_000  # what trafilatura takes grows faster than the page
+_MOST_NESTED_TABLES = 12  # likewise with the cube of their depth: 7 s for 700; pages laid out by tables have up to 8
 _WITHOUT_TEXT = (
     "script",
     "style",
@@ -201,7 +202,7 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int) -> str:
     if story is not None and (story.chars >= _SURE_CHARS or story.share >= 0.8) and story.share >= 0.4:
         return _tidy("\n".join(story.lines))
     own = _tidy("\n".join(story.lines)) if story is not None else ""
-    if tags > _MOST_COMPARED_TAGS:
+    if tags > _MOST_COMPARED_TAGS or _nests_tables(tree):
         return own
     lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)
     try:
@@ -210,6 +211,15 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int) -> str:
         return own
     other = _tidy((document.text if document is not None else "") or "")
     return other if len(other) > 1.2 * len(own) else own
+
+
+def _nests_tables(tree: Any) -> bool:
+    depth = 0
+    for event, _ in lxml.etree.iterwalk(tree, events=("start", "end"), tag="table"):
+        depth += 1 if event == "start" else -1
+        if depth > _MOST_NESTED_TABLES:
+            return True
+    return False
 
 
 def _tidy(text: str) -> str:

@@ -39,6 +39,7 @@ from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -372,6 +373,10 @@ class HttpClient:
             kind, reason, what = RejectedError, "bad_url", "is not an address that can be asked"
         elif isinstance(error, aiohttp.ClientResponseError):
             kind, reason, what = RejectedError, "bad_response", f"the answer is not HTTP: {error.message}"
+        elif isinstance(error.__cause__, BadHttpMessage) and not isinstance(error.__cause__, PayloadEncodingError):
+            # The same, said by the connection's end: which of the two comes first is chance. A body that is cut off is
+            # a PayloadEncodingError, and may be whole the next time.
+            kind, reason, what = RejectedError, "bad_response", f"the answer is not HTTP: {error.__cause__.message}"
         elif isinstance(error, _FloodError) or isinstance(error.__cause__, _FloodError):
             kind, reason, what = RejectedError, "too_large", "sends more than a body may have"
         elif isinstance(error, (aiohttp.ClientError, OSError)):

@@ -36,6 +36,8 @@ WORST: dict[str, Callable[[], bytes]] = {
     "50,000 nested headings": lambda: page(b"<h1>word. " * 50_000),
     "50,000 nested figures": lambda: page(b"<figure>word. " * 50_000),
     "30,000 tables in tables": lambda: page(b"<table><tr><td>word. " * 30_000),
+    "700 tables in tables": lambda: page(b"<table><tr><td>a. " * 700),
+    "tables twelve deep, 300 times": lambda: page((b"<table><tr><td>a. " * 12 + b"</table>" * 12) * 300),
     "30,000 nested authors": lambda: page(b"<div itemprop=author>word. " * 30_000),
     "30,000 nested related boxes": lambda: page(b"<div class=related>word. " * 30_000),
     "10 MB of paragraphs": lambda: page(b"<p>The council met. " * 500_000),
