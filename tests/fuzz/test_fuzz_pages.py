@@ -48,8 +48,9 @@ def case(number: int) -> tuple[bytes, Optional[str], bool]:
     return mutate(rng, seed_pages()), rng.choice(CONTENT_TYPES), number % 8 == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pool() -> Iterator[WorkerPool]:
+    """New workers for each test: what pages before have left behind is not what a page takes."""
     pool = judging_pool()
     yield pool
     pool.close()
