@@ -10,6 +10,7 @@ ends is one more verdict.
 """
 
 import ctypes
+import gc
 import os
 import re
 import time
@@ -75,6 +76,7 @@ def judge(
 def _idle() -> int:
     """Forget the peak of the page before; return what this process takes without a page."""
     global _idle_bytes
+    gc.collect()
     _LIBC.malloc_trim(0)
     with open("/proc/self/clear_refs", "w") as peak:
         peak.write("5")
