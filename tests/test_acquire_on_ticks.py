@@ -1,7 +1,8 @@
 """acquire_on_ticks: what a tick starts and harvests, what it leaves alone, and the step in a pipeline."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +16,12 @@ from apache_beam.utils.timestamp import Timestamp
 from tests.servers import Reply, ScriptedServer
 from tests.test_acquire import HOST, STORY, Memory, config, entry, listing, only, parse, spec
 from transforms import acquire_on_ticks
+from transforms.acquire import Acquirer
 from transforms.acquire_on_ticks import AcquireOnTicks, AcquisitionService, service_of, shard_of
 from transforms.article_url import site_of
 from transforms.errors import LakeError
 from transforms.harvest_queue import Item
-from transforms.records import FeedSpec, Page, Poll
+from transforms.records import FeedSpec, FeedState, Page, Poll
 
 Open = Callable[..., AcquisitionService]
 
@@ -133,6 +135,46 @@ def test_a_poll_that_is_not_committed_yet_is_not_repeated(server: ScriptedServer
     memory.commit(items)
     clock[0] += 1.0
     assert len(only(Poll, list(service.tick(Timestamp.of(clock[0]))))) == 1
+
+
+class SlowMemory(Memory):
+    """Whose second look at the lake takes until it is told, and begins while the first feed's entries are read."""
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        super().__init__()
+        self.begin, self.looks, self.told = begin, 0, threading.Event()
+
+    def feed_states(self, feed_ids: Sequence[str]) -> Mapping[str, FeedState]:
+        self.looks += 1
+        assert self.looks != 2 or self.told.wait(20.0)
+        return super().feed_states(feed_ids)
+
+    def entry_attempts(self, pairs: Sequence[tuple[str, str]], now: Timestamp) -> Sequence[int]:
+        begin, self.begin = self.begin, lambda: None
+        begin()
+        return super().entry_attempts(pairs, now)
+
+
+def test_what_was_put_out_while_the_lake_was_looked_at_is_on_its_way_as_well(server: ScriptedServer) -> None:
+    feeds = [spec(server.url(path, host=HOST)) for path in ("/feed", "/other")]
+    server.routes["/feed"] = Reply(body=listing(entry("a", text_html=STORY)))
+    server.routes["/other"] = Reply(body=listing())
+    memory = SlowMemory(lambda: acquirer.start(feeds[1:]))
+    settings = config(server, shortest_interval_seconds=0.001, longest_interval_seconds=0.001)
+    acquirer = Acquirer(settings, memory=memory, parse=parse, respect_schedule=True, runs_on=True)
+    try:
+        acquirer.start(feeds[:1])
+        items: list[Item] = []
+        while not only(Poll, items):
+            items += acquirer.harvest()
+        memory.told.set()
+        items += acquirer.harvest_all()
+        acquirer.start(feeds[:1])
+        items += acquirer.harvest_all()
+    finally:
+        memory.told.set()
+        acquirer.close()
+    assert [poll.feed_id for poll in only(Poll, items)] == [feed.feed_id for feed in feeds]
 
 
 def test_what_is_lost_on_the_way_is_polled_again_and_its_page_fetched_afresh(

@@ -391,8 +391,9 @@ class Acquirer:
         runs = [_Run(spec, FeedState(spec.feed_id), False, now, self._loop.time()) for spec in feeds]
         self._runs.update((run.spec.feed_id, run) for run in runs)
         self._finished.count(len(feeds) - len(listed))
+        in_flight = dict(self._in_flight)
         try:
-            states, retries, waiting, lost = await self._ask_memory(self._recall, feeds, dict(self._in_flight), now)
+            states, retries, waiting, lost = await self._ask_memory(self._recall, feeds, in_flight, now)
         except LakeError as error:
             if not self._runs_on:
                 self._finished.stop(error)
@@ -406,6 +407,8 @@ class Acquirer:
         if self.is_away:
             _log.warning("the lake can be read again; polling goes on")
         self.is_away = False
+        # What was put out while the memory was asked is on its way as well.
+        waiting |= {feed_id: f for feed_id, f in self._in_flight.items() if in_flight.get(feed_id) is not f}
         self._in_flight = waiting
         self.entries_in_flight = sum(len(flight.pairs) for flight in waiting.values())
         limit = self._config.max_entries_in_flight

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.engines, pytest.mark.timeout(900)]
 POINTS = ["poll_harvested", "before_offer", "data_file:articles"]
 POINTS += [f"{step}:{t}" for t in ("articles", "dead_letters", "polls") for step in ("before_commit", "after_commit")]
 RANDOM_KILLS = 5
+NEWS_SECONDS = 220.0  # each of the twenty starts takes some seconds, and needs news to be killed by
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def seed_of_the_day() -> str:
 def test_a_thousand_items_and_a_worker_that_is_killed_over_and_over(jobs: Jobs) -> None:
     seed = seed_of_the_day()
     dice = random.Random(seed)
-    with TrickleProcess(items=1000, seconds=150.0, seed=seed, dead_links=80) as trickle:
+    with TrickleProcess(items=1000, seconds=NEWS_SECONDS, seed=seed, dead_links=80) as trickle:
         job = jobs(trickle)
         trickle.start()
         points = POINTS * 2
