@@ -24,7 +24,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Optional
@@ -43,6 +43,7 @@ from transforms.strip_cruft import (
     SITE_RULE,
     SiteLines,
     SitesLines,
+    removals_of,
     require_story,
     restore,
     rules_version,
@@ -158,11 +159,6 @@ def clean_again(values: Mapping[str, Any], lines: SitesLines, keep: frozenset[st
         return None
     require_story(clean, None)
     return clean
-
-
-def removals_of(structs: Optional[Iterable[Mapping[str, Any]]]) -> tuple[Removal, ...]:
-    """Return the ledger that a column `removed` holds."""
-    return tuple(Removal(**{name: held[name] for name in field_names(Removal)}) for held in structs or ())
 
 
 def is_whole(clean: CleanText) -> bool:

@@ -39,9 +39,9 @@ import numpy as np
 
 from transforms.cruft_engine import fold, line_key
 from transforms.lake import Lake, open_lake
-from transforms.records import CleanText, Removal, Row, digest64, field_names, row
+from transforms.records import CleanText, Removal, Row, digest64, row
 from transforms.schemas import ARTICLES
-from transforms.strip_cruft import SITE_RULE, line_hash, restore
+from transforms.strip_cruft import SITE_RULE, line_hash, removals_of, restore
 
 WINDOW_DAYS = 90  # a redesign of a site is forgotten within; learning reads no more than that
 LEAST_SITE_ARTICLES = 30
@@ -150,7 +150,7 @@ def article_lines(values: Mapping[str, Any]) -> Optional[ArticleLines]:
     """Return a row of articles (columns `COLUMNS`) for learning; None for one without site or text."""
     if not values["site"] or not values["text"]:
         return None
-    removed = [Removal(**{name: held[name] for name in field_names(Removal)}) for held in values["removed"] or ()]
+    removed = removals_of(values["removed"])
     lines = lines_to_count(values["text"], removed)
     return ArticleLines(
         site=values["site"],

@@ -27,9 +27,9 @@ from transforms.errors import LakeError
 from transforms.lake import Lake, OutrunError
 from transforms.lake_table import TableView
 from transforms.learn_site_lines import COLUMNS, SAMPLE_CHARS, SiteLine, lines_to_count, model_version_of
-from transforms.records import Removal, field_names
+from transforms.records import field_names
 from transforms.schemas import ARTICLES, SITE_LINES
-from transforms.strip_cruft import LearnedLines, line_hash
+from transforms.strip_cruft import LearnedLines, line_hash, removals_of
 
 _log = logging.getLogger("newsbeam.site_lines")
 
@@ -53,7 +53,7 @@ def samples_of(lake: Lake, lines: Sequence[SiteLine]) -> Mapping[tuple[str, str]
     for values in lake.read(ARTICLES, COLUMNS, keep=keep).to_pylist() if lines else ():
         if (values["article_id"], values["revision"]) not in wanted:
             continue
-        removed = [Removal(**{name: held[name] for name in field_names(Removal)}) for held in values["removed"] or ()]
+        removed = removals_of(values["removed"])
         for text in lines_to_count(values["text"] or "", removed):
             key = (values["site"], line_hash(text))
             if key in hashes:

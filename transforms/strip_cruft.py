@@ -21,11 +21,11 @@ Limits:
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Optional, Protocol
+from typing import Any, Optional, Protocol
 
 import apache_beam as beam
 from apache_beam.typehints.decorators import no_annotations
@@ -35,7 +35,7 @@ from transforms.cruft_engine import Cut, Ledger, engine, line_key
 from transforms.cruft_rules import load_rules
 from transforms.dead_letters import MapOrReject, Mapped
 from transforms.errors import RejectedError, UsageError
-from transforms.records import CleanText, Draft, Removal, digest64
+from transforms.records import CleanText, Draft, Removal, digest64, field_names
 
 LEAST_STORY_CHARS = 20  # shorter than any news in brief seen; longer than a lone label
 SITE_RULE = "site_lines."  # what the rule of a learned line is called, before the version of the lines
@@ -257,6 +257,11 @@ def restore(clean: CleanText) -> str:
         length = removal.end
     pieces.append(clean.text[kept:])
     return "".join(pieces)
+
+
+def removals_of(structs: Optional[Iterable[Mapping[str, Any]]]) -> tuple[Removal, ...]:
+    """Return the ledger that a column `removed` holds."""
+    return tuple(Removal(**{name: held[name] for name in field_names(Removal)}) for held in structs or ())
 
 
 def syndicated_from(removed: Sequence[Removal]) -> Optional[str]:
