@@ -83,15 +83,13 @@ class Look:
 
 def look_at(body: bytes, content_type: Optional[str]) -> Look:
     """Return what can be seen of a page; raises nothing, whatever the bytes are."""
-    html, look = "", Look()
-    for most in (_HEAD_BYTES, 2 * MOST_CHARS):
-        html = _characters(body[:most], content_type)[:MOST_CHARS]
-        look, has_end = _look_at_head(html)
-        if has_end or len(body) <= most:
-            break
+    html = _characters(body[:_HEAD_BYTES], content_type)
+    look, has_end = _look_at_head(html)
+    if len(body) > _HEAD_BYTES and not (has_end and look.is_declared):
+        html = _characters(body[: 2 * MOST_CHARS], content_type)[:MOST_CHARS]
+        look = look if has_end else _look_at_head(html)[0]
     if look.is_declared:
         return look
-    html = html if len(body) <= _HEAD_BYTES else _characters(body[: 2 * MOST_CHARS], content_type)[:MOST_CHARS]
     shown, scripts = _without_hidden(html)
     story = sum(map(len, _RUN.findall(shown)))
     look.story = story if story >= MUCH_TEXT else 0
