@@ -19,7 +19,7 @@ No Beam here: worker processes import this module.
 import re
 from typing import Any, NamedTuple, Optional
 
-from transforms.html_blocks import BESIDE_STORY, HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of
+from transforms.html_blocks import BESIDE_STORY, HEADINGS, READ_ALOUD, UNREAD_TAGS, is_wrong_label, labels_of, names_of
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -31,6 +31,7 @@ _ADDRESS = re.compile(r"https?://|\bwww\.")
 _SKIPPED_TAGS = UNREAD_TAGS | frozenset(
     ["nav", "figcaption", "picture", "img", "menu", "fieldset", "legend", "label", "rp", "rt"]
 )
+_WITHOUT_SCRIPTS = _SKIPPED_TAGS - {"noscript"}
 _INLINE = frozenset((
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "figure", "font",
     "i", "ins", "kbd", "mark", "nobr", "q", "rb", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub",
@@ -65,13 +66,16 @@ class _Block:
         return self._letters
 
 
-def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = None) -> Optional[Story]:
+def find_story(
+    tree: Any, titles: tuple[str, ...], description: Optional[str] = None, *, without_scripts: bool = False
+) -> Optional[Story]:
     """Return the story of a page; None when nothing on it is prose.
 
     Args:
         tree: the parsed page; not changed.
         titles: the headlines the page names.
         description: what the page says it is about (og:description); a line that repeats it is the standfirst.
+        without_scripts: read as a browser without scripts does: what stands in <noscript> as well.
     """
     body = tree.find(".//body") if tree.tag != "body" else tree
     if body is None:
@@ -79,7 +83,7 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     folded = {_letters(t) for t in titles}
     believed_not: frozenset[str] = frozenset()
     for _ in range(5):
-        blocks, weights, flagged = _walk(body, believed_not)
+        blocks, weights, flagged = _walk(body, believed_not, _WITHOUT_SCRIPTS if without_scripts else _SKIPPED_TAGS)
         # Many small boxes of one label are what the label says; one big element, or paragraphs, may be the story.
         by_word: dict[str, int] = {}
         in_paragraphs: dict[str, int] = {}
@@ -100,6 +104,9 @@ def find_story(tree: Any, titles: tuple[str, ...], description: Optional[str] = 
     if not clean:
         return None
     headline = _headline(blocks, folded)
+    machine = _machine_summary(blocks, headline, weights, clean)
+    if machine is not None:
+        blocks = [b for b in blocks if b.element not in machine]
     container = _container(body, weights, headline)
     within = set(container.iter())
     story = _without_whole_copies(_story_blocks([b for b in blocks if b.element in within], folded))
@@ -116,7 +123,9 @@ def _chars_after_headline(blocks: list[_Block], folded: set[str]) -> int:
     return sum(len(b.text) for b in apart[headline + 1 :])
 
 
-def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[Any, int], dict[Any, tuple[str, int]]]:
+def _walk(
+    body: Any, believed_not: frozenset[str], skipped: frozenset[str]
+) -> tuple[list[_Block], dict[Any, int], dict[Any, tuple[str, int]]]:
     """Return the page's blocks, the prose beneath each element, and that beneath each labelled one."""
     blocks: list[_Block] = []
     weights: dict[Any, int] = {}
@@ -172,7 +181,7 @@ def _walk(body: Any, believed_not: frozenset[str]) -> tuple[list[_Block], dict[A
                     linked += len(element.tail.strip())
             continue
         tag = child.tag
-        if not isinstance(tag, str) or tag in _SKIPPED_TAGS:
+        if not isinstance(tag, str) or tag in skipped:
             pass
         elif tag == "br" or tag == "hr":
             end_block()
@@ -246,7 +255,33 @@ _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
 MOST_STORY_CHARS = 1_000_000  # no story is longer; a dump of a database is
 _MOST_PIECES = 30  # of a story, looked for in each long block: enough to know it again
-_MOST_STANDFIRSTS = 4
+_MOST_STANDFIRSTS = 8
+_MOST_APART = 10  # blocks from the first paragraph back to what belongs to it, on a page whose headline is not known
+_NAMED_CHARS = 30
+_STANDFIRST = re.compile(
+    r"-(?:standfirst|deck|dek|sub--?title|sub--?head(?:line|ing)?|lead|lede|intro|introduction|chapo|chapeau|sapo"
+    r"|entradilla|bajada|copete|vorspann|ingress|excerpts?|summary|abstract)-"
+)
+_NOTICE_CHARS = 250
+_MOST_SUMMARY = 0.4  # of the page's prose
+_MOST_BEFORE_SUMMARY = 800  # characters of prose between headline and the notice: a standfirst and captions
+_QUOTED = re.compile(r"[\"“”„«»「『]")
+_SUMMARY_WORD = (
+    r"(?:summar(?:y|ies|i[sz]ed)|key (?:points|takeaways)|zusammen(?:fassung|gefasst)|résumé|resumen|resumo|riassunto"
+    r"|sintesi|samenvatting|sammenfatning|sammendrag|sammanfattning|streszczeni|özet|краткое содержание|саммари"
+    r"|ملخص|सारांश|要約|摘要|요약)"
+)
+_MACHINE_WORD = (
+    r"(?:(?-i:(?<![A-Za-z])(?:AI|KI|IA|A\.I\.)(?![A-Za-z]))|\bgpt|chatgpt|openai|artifici|künstlich|maschinell"
+    r"|yapay zek|нейросет|искусственн|ذكاء|एआई|人工知能|人工智能|인공지능)"
+)
+_BY_MACHINE = re.compile(
+    rf"{_SUMMARY_WORD}.{{0,120}}{_MACHINE_WORD}|{_MACHINE_WORD}.{{0,60}}{_SUMMARY_WORD}", re.IGNORECASE
+)
+_SUMMARY_BOX = re.compile(
+    r"-(?:ai|ki|ia|gpt|sum|summary|bullets?|takeaways|tldr|zusammenfassung|resumen|resume|disclaimer)-"
+)
+_EXCERPTS = frozenset(["excerpt", "excerpts"])
 _OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
 _LONG_HEADING_CHARS = 80  # a standfirst may be a heading: a sentence, or what follows the headline at once
 _MOST_BEFORE = 200  # blocks before a story that are looked at
@@ -270,6 +305,26 @@ def _container(body: Any, weights: dict[Any, int], headline: Any) -> Any:
             if best is None:
                 return node
         node = best
+
+
+def _machine_summary(blocks: list[_Block], headline: Any, weights: dict[Any, int], total: int) -> Optional[set[Any]]:
+    """Return the elements of a box above the story which says that a machine wrote this summary; None without one."""
+    begin = next((i for i, b in enumerate(blocks) if b.element is headline), 0) if headline is not None else 0
+    before = 0
+    for block in blocks[begin:]:
+        if len(block.text) <= _NOTICE_CHARS and _BY_MACHINE.search(block.text) and not _QUOTED.search(block.text):
+            is_named = False
+            for box in (block.element, *block.element.iterancestors()):
+                weight = weights.get(box, 0)
+                if weight > _MOST_SUMMARY * total:
+                    break
+                is_named = is_named or _SUMMARY_BOX.search(names_of(box)) is not None
+                if is_named and weight > block.prose:
+                    return set(box.iter())
+        before += block.prose
+        if before > _MOST_BEFORE_SUMMARY:
+            break
+    return None
 
 
 def _headline(blocks: list[_Block], folded: set[str]) -> Any:
@@ -340,12 +395,9 @@ def _standfirst(
         described = len(description) >= 30 and (
             letters.startswith(description[:40]) or description.startswith(letters[:60])
         )
-        after_headline = begin is not None and begin <= position
         near_headline = begin is None or begin - 8 <= position
-        told_at_length = block.prose or (
-            block.tag in HEADINGS and len(block.text) >= _LONG_HEADING_CHARS and _SENTENCE_END.search(block.text)
-        )
-        if not (described and near_headline) and not (after_headline and not block.flagged and told_at_length):
+        after_headline = end - position <= _MOST_APART if begin is None else begin <= position
+        if not (described and near_headline) and not (after_headline and _leads(block, position == begin, folded)):
             continue
         if any(letters in t or t in letters for t in told if len(t) > 30):
             continue
@@ -354,6 +406,29 @@ def _standfirst(
         if len(found) == _MOST_STANDFIRSTS:
             break
     return found
+
+
+def _leads(block: _Block, is_first: bool, folded: set[str]) -> bool:
+    """Whether a block between headline and story, the first one there or a later one, belongs to the story."""
+    if _is_linked(block.text, block.link_chars):
+        return False
+    is_named = len(block.text) >= _NAMED_CHARS and _is_named_standfirst(block)
+    if block.flagged:
+        return is_named
+    if block.tag not in HEADINGS:
+        return is_named or block.prose > 0
+    if any(len(title) >= _SAME_CHARS / 2 and title in block.letters for title in folded):
+        return False
+    is_told = is_first or _SENTENCE_END.search(block.text) is not None
+    return is_named or (len(block.text) >= _LONG_HEADING_CHARS and is_told)
+
+
+def _is_named_standfirst(block: _Block) -> bool:
+    """Whether the page calls a block its standfirst; what it labels as something else besides is none."""
+    around = (block.element, *block.element.iterancestors())
+    if not any(_STANDFIRST.search(names_of(element)) for element in around[:2]):
+        return False
+    return not block.flagged or all(_EXCERPTS.issuperset(labels_of(element)) for element in around)
 
 
 def _letters(text: str) -> str:
