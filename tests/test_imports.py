@@ -46,6 +46,7 @@ ROOMS = {
         "gather_sitemaps",
         "entry_pages",
         "fetch_pages",
+        "polite_client",
         "look_at_page",
         "read_page",
         "page_reservations",
