@@ -193,6 +193,61 @@ def test_commentary_is_no_thread_of_comments() -> None:
     )[3].startswith("The county")
 
 
+@pytest.mark.parametrize(
+    "heading",
+    ["3 comments", "Kommentare (12)", "Leserkommentare", "Leave a Reply", "Laisser un commentaire", "Комментарии", "Keine Kommentare"],
+)  # fmt: skip
+def test_a_story_ends_where_its_comments_begin_also_where_nothing_labels_them(heading: str) -> None:
+    said = "<p>Anna K.</p>" + "".join(
+        f"<p>I have said so for {n} years and nobody has listened, least of all the council.</p>" for n in (2, 3)
+    )
+    paragraphs = "".join(f"<p>{p}</p>" for p in PARAGRAPHS)
+    html = page_of(f"<article><h1>{TITLE}</h1>{paragraphs}<h3>{heading}</h3>{said}</article>")
+    assert text_of(html) == PARAGRAPHS
+
+
+@pytest.mark.parametrize(
+    "heading", ["Comments on the plan are due in May", "Kommentar", "Comments", "What the comments said"]
+)
+def test_a_story_goes_on_after_a_heading_about_comments(heading: str) -> None:
+    head = "".join(f"<p>{p}</p>" for p in PARAGRAPHS)
+    html = page_of(
+        f"<article><h1>{TITLE}</h1>{head}<h3>{heading}</h3>{''.join(f'<p>{p} Again.</p>' for p in PARAGRAPHS)}</article>"
+    )
+    assert text_of(html)[-len(PARAGRAPHS) :] == [f"{p} Again." for p in PARAGRAPHS]
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "Figure 2: The piers in November",
+        "Abbildung 4: Die Pfeiler im November.",
+        "Abb.: Pfeiler",
+        "Рис. 3: Опоры моста",
+    ],
+)
+def test_numbered_captions_go_wherever_they_stand(caption: str) -> None:
+    assert text_of(page_of(story(f"<p>{caption}</p>"))) == PARAGRAPHS
+    assert (
+        len(
+            text_of(
+                page_of(
+                    story("<p>Figure skating comes back to Sundvik: the hall opens in March, the council said.</p>")
+                )
+            )
+        )
+        == len(PARAGRAPHS) + 1
+    )
+
+
+def test_a_short_paragraph_right_above_the_first_long_one_is_the_storys() -> None:
+    body = "".join(f"<p>{p}</p>" for p in PARAGRAPHS)
+    html = page_of(
+        f"<div><h1>{TITLE}</h1><p>By Ivo Petz</p><p>12 May 2026</p><p>Dear readers of the Post!</p>{body}</div>"
+    )
+    assert text_of(html) == ["Dear readers of the Post!", *PARAGRAPHS]
+
+
 def test_a_story_that_stands_in_noscript_alone_is_found() -> None:
     paragraphs = "".join(f"<p>{p}</p>" for p in PARAGRAPHS * 2)
     html = page_of(

@@ -36,7 +36,15 @@ ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltala
 ROOMS = {
     "http": {"open_tunnel", "resolve_names"},
     "lake": {"lake_table"},
-    "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks"},
+    "extract_text": {
+        "extract_core",
+        "find_story",
+        "story_edges",
+        "walk_page",
+        "page_metadata",
+        "decode_html",
+        "html_blocks",
+    },
     "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
     "acquire": {
         "acquirer",
