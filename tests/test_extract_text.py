@@ -218,6 +218,24 @@ def test_a_story_goes_on_after_a_heading_about_comments(heading: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "label",
+    ["picBox full", "detail-img__description", "absatzbild__info", "aiArticleSummary", "singlepostmeta", "app-hint",
+     "newsletter-widget__text__new-story-page", "identity-screen-form"],
+)  # fmt: skip
+def test_what_is_labelled_otherwise_goes_though_the_label_speaks_of_pages_as_well(label: str) -> None:
+    said = "The piers of the bridge in November, when the water stood at its highest. Ask us for more."
+    assert text_of(page_of(story(f'<div class="{label}"><p>{said}</p></div>'))) == PARAGRAPHS
+
+
+@pytest.mark.parametrize("label", ["newsletter-post-content", "newsletter-story-body"])
+def test_a_letter_to_subscribers_is_a_story_where_it_is_the_page(label: str) -> None:
+    above = (
+        "<div><p>The Post writes to its readers each Monday, and what it wrote stands here for all. Read on.</p></div>"
+    )
+    assert text_of(page_of(f'{above}<div class="{label}">{story()}</div>'))[-len(PARAGRAPHS) :] == PARAGRAPHS
+
+
+@pytest.mark.parametrize(
     "caption",
     [
         "Figure 2: The piers in November",

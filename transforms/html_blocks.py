@@ -56,6 +56,9 @@ _OTHER_THAN_STORY = re.compile(
     r"|factbox|disrupt|toc|table--of--contents|donate|donation|membership|whatsapp|telegram|facebook|button|btn"
     r"|embed|embedded|instagram|twitter|tweet|tiktok|youtube|cta|postmetadata|post--footer|entry--footer"
     r"|entry--utility|post--utility|reviews|news--letter|image--?description|icaption"
+    r"|(?:img|image|images|picture|pic|photo|foto|bild|absatzbild|media)(?:--[a-z]+)?--(?:description|desc|info|infotext"
+    r"|legende?)|pic--?box|ai--?(?:article--)?summary|(?:single|entry|article)--?postmeta|singlepostmeta|postmeta"
+    r"|app--(?:hint|banner)|(?:auth|identity)--screen|identity--intro"
     r"|pushlayer|push--(?:layer|notifications?|message|banner)"
     r")-"
 )
@@ -78,6 +81,8 @@ _FIRM_LABELS = frozenset((
     "newsletter", "onetrust", "outbrain", "plista",
     "recommendations", "recommended", "related", "respond", "taboola",
 ))  # fmt: skip
+# Not even where a label speaks of text, content or a page as well, unless a notable part of the prose is there.
+_NEVER_STORY = frozenset(("newsletter", "onetrust", "outbrain", "plista", "taboola"))
 # Places beside or below a story, whatever stands there.
 BESIDE_STORY = frozenset(("<aside>", "<footer>", "footer", "rail", "right--rail", "sidebar"))
 _COMMENTS = re.compile(r"(?:leser|nutzer)?komm?entar|comm?ent|reacties|yorumlar")
@@ -177,6 +182,8 @@ def blocks_of(root: Any, *, unread: frozenset[str] = UNREAD_TAGS) -> list[Block]
 
 def is_wrong_label(word: str, weight: int, clean: int, total: int) -> bool:
     """Whether so much of the page's prose stands under a label that it must mean something else here."""
+    if word.endswith("--part"):
+        return weight > _LOOSE_SHARE * total
     if word in _FIRM_LABELS:
         return weight > 0.5 * total and clean < 0.1 * total
     return weight > (_LOOSE_SHARE if word in _LOOSE_LABELS else _USUAL_SHARE) * total
@@ -207,11 +214,9 @@ def labels_of(element: Any) -> tuple[str, ...]:
         split = "-" + "--".join(_WORDS.findall(said)).lower() + "-"
         if not _HIDING_NAMES.isdisjoint(names) and not any(_SHOWING_NAME.search(name) for name in names):
             split += "hidden-"
-        words = (
-            ()
-            if _ALSO_STORY.search(split)
-            else tuple(dict.fromkeys(_word(m[0]) for m in _OTHER_THAN_STORY.finditer(split)))
-        )
+        words = tuple(dict.fromkeys(_word(m[0]) for m in _OTHER_THAN_STORY.finditer(split)))
+        if words and _ALSO_STORY.search(split):
+            words = tuple(f"{word}--part" for word in words if word in _NEVER_STORY)
         _labels_seen[label] = words
     if element.tag != "p" and (element.get("aria-hidden") == "true" or _UNSEEN.search(element.get("style") or "")):
         return (*words, "hidden")
