@@ -17,6 +17,7 @@ FOUNDATION = {
     "digests",
     "article_url",
     "detect_language",
+    "read_dates",
     "row_memory",
     "telemetry",
 }
@@ -36,8 +37,19 @@ ONLY_USER = {"feedparser": "parse_feed", "trafilatura": "extract_text", "deltala
 ROOMS = {
     "http": {"open_tunnel", "resolve_names"},
     "lake": {"lake_table"},
-    "extract_text": {"extract_core", "find_story", "page_metadata", "decode_html", "html_blocks"},
-    "parse_feed": {"parse_json_feed", "read_dates", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
+    "extract_text": {
+        "extract_core",
+        "find_story",
+        "page_metadata",
+        "collect_metadata",
+        "plain_values",
+        "json_ld",
+        "read_byline",
+        "visible_byline",
+        "decode_html",
+        "html_blocks",
+    },
+    "parse_feed": {"parse_json_feed", "repair_xml", "parse_sitemap", "discover_feeds", "find_feeds"},
     "acquire": {
         "acquirer",
         "acquire_on_ticks",

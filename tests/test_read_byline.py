@@ -2,8 +2,7 @@
 
 import pytest
 
-read_byline = pytest.importorskip("transforms.read_byline")  # written next
-is_desk, names_in, visible_names = read_byline.is_desk, read_byline.names_in, read_byline.visible_names
+from transforms.read_byline import is_desk, names_in, visible_names
 
 STATED = [
     ("Lena Ruud", ["Lena Ruud"]),
