@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transforms.page_metadata import PageMetadata, parse_time_micros, scan_metadata
 
 URL = "https://www.sundvik-post.example/politics/bridge-stays-closed-4711"
+mended_next = pytest.mark.xfail(reason="mended in what follows", strict=False)
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
@@ -108,6 +109,27 @@ def test_of_several_articles_the_pages_own_is_believed() -> None:
     assert scan(json_ld(other, {**own, "mainEntityOfPage": None}), "<h1>Bridge stays closed</h1>").authors == (
         "Lena Ruud",
     )
+
+
+@mended_next
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"mainEntityOfPage": "https://www.sundvik-post.example/"},
+        {"@id": "https://www.sundvik-post.example/#article"},
+        {"@id": "https://cms.sundvik-post.example/objects/4711"},
+    ],
+)
+def test_an_address_that_names_no_article_does_not_make_it_another(own: dict[str, Any]) -> None:
+    other = {"@type": "NewsArticle", "headline": "Fleet at anchor", "url": "https://www.sundvik-post.example/fleet"}
+    found = scan(json_ld(other, {**NEWS, "isAccessibleForFree": False, **own}))
+    assert (found.title, found.is_paywalled) == ("Bridge stays closed", True)
+
+
+def test_of_articles_of_other_pages_none_is_believed() -> None:
+    others = [{**NEWS, "headline": f"Story {n}", "url": f"https://www.sundvik-post.example/{n}"} for n in range(2)]
+    found = scan(json_ld(*others), "<h1>What happened in Sundvik</h1>")
+    assert (found.title, found.published_micros) == ("What happened in Sundvik", None)
 
 
 def test_what_is_no_article_says_nothing() -> None:
@@ -629,6 +651,7 @@ def test_who_is_no_author(body: str) -> None:
 # --- more of times -------------------------------------------------------------------------------------------------
 
 
+@mended_next
 @pytest.mark.parametrize(
     "head, body, url, when",
     [
@@ -652,6 +675,10 @@ def test_who_is_no_author(body: str) -> None:
         ("", f'<h1>{HEADLINE}</h1><p>2026年1月12日 17時30分</p>{PROSE}', URL, "2026-01-12T17:30:00+00:00"),
         ("", f'<h1>{HEADLINE}</h1><p>입력 2026.01.12. 오후 5:30</p>{PROSE}', URL, "2026-01-12T17:30:00+09:00"),
         ("", f'<h1>{HEADLINE}</h1><p>Опубликовано 12 января 2026, 17:30</p>{PROSE}', URL, "2026-01-12T17:30:00+00:00"),
+        ("", f"<h1>{HEADLINE}</h1><p>Sundvik Club • 12.01.2026</p>{PROSE}", URL, "2026-01-12T00:00:00+00:00"),
+        ("", f"<h1>{HEADLINE}</h1><p>12. Januar 2026 | Lena Ruud | 3 Kommentare</p>{PROSE}", URL, "2026-01-12T00:00:00+00:00"),
+        ("", f"<h1>{HEADLINE}</h1><p>Pressemitteilung vom 12.01.2026</p>{PROSE}", URL, "2026-01-12T00:00:00+00:00"),
+        (json_ld({**NEWS, "datePublished": "2026-01-12T17:30:00"}), f'<time datetime="{WHEN}">x</time>', URL, WHEN),
         # A fact check is dated as an article is.
         (json_ld({"@type": "ClaimReview", "url": URL, "datePublished": WHEN}), "", URL, WHEN),
     ],
