@@ -119,8 +119,11 @@ def described_article(nodes: list[dict[str, Any]], addresses: Iterable[str], hea
         rank = min((RANK[t] for t in types_of(node) if t in RANK), default=None)
         if rank is None:
             continue
-        named = {plain_address(a) for key in ("url", "@id", "mainEntityOfPage") for a in addresses_in(node.get(key))}
-        is_named = bool(named & own) or _is_shown(letters(clean(text_of(node.get("headline")))), shown)
+        # An @id may be a name in the system's own database; the home page is often given for the page.
+        said = {plain_address(a) for key in ("url", "mainEntityOfPage") for a in addresses_in(node.get(key))}
+        named = {address for address in said if "/" in address}
+        ids = {plain_address(a) for a in addresses_in(node.get("@id"))}
+        is_named = bool((named | ids) & own) or _is_shown(letters(clean(text_of(node.get("headline")))), shown)
         rated = (0 if is_named else 1 if not named else 2, rank, position)
         if rated < best[0]:
             best = (rated, node)

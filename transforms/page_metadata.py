@@ -398,7 +398,8 @@ class _Scan:
         if best.exactness == 1:
             updated = self._moments([text_of(self.article.get("dateModified")), *self._metas(_UPDATED_METAS)])
             minute = best.clock.replace(second=0, microsecond=0)
-            zoned = (m for m in (*moments, *updated) if m.exactness == 2)
+            others = self._moments([time for time, _ in self.found.times])
+            zoned = (m for m in (*moments, *updated, *others) if m.exactness == 2)
             best = next((m for m in zoned if m.clock.replace(second=0, microsecond=0) == minute), best)
         return best
 

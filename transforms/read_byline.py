@@ -43,7 +43,8 @@ _BY = re.compile(
 )
 _NAME_TOO = frozenset(["di", "von", "av", "af", "por", "par", "by"])  # "Di Holm" is somebody, "di Lena Holm" a byline
 _PICTURES = re.compile(
-    r"(?:photo|foto|fotó|image|picture|illustration|video|camera|graphic|bild|grafik|zdjęci|фото|видео|تصوير|फोटो|摄影|撮影|사진)",
+    r"(?:©|\(c\)|cc by|"
+    r"photo|foto|fotó|image|picture|illustration|video|camera|graphic|bild|grafik|zdjęci|фото|видео|تصوير|फोटो|摄影|撮影|사진)",
     re.IGNORECASE,
 )
 _PARTED = re.compile(
@@ -95,7 +96,11 @@ _PARTICLES = frozenset((
     "la", "le", "el", "al", "bin", "bint", "ibn", "ben", "y", "e", "i", "ter", "ten", "af", "av", "of", "und", "dela",
     "san",
 ))  # fmt: skip
-_END_OF_NAMES = re.compile(r"[\d\n·•|]|\s[-–—]\s|[（(]")
+# A number, a sign that parts, a day of the week before its date, a label of what follows.
+_END_OF_NAMES = re.compile(
+    r"[\d\n·•|]|\s[-–—]\s|[（(]|\s(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|(?:Mon|Diens|Donners|Frei|Sams|Sonn)tag|"
+    r"Mittwoch)[,.]?\s|\s[^\W\d_]{2,20}:"
+)
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2,6}|[가-힣]{2,4}")
 _KOREAN_LINE = re.compile(r"[가-힣]{2,4}(?:[·ㆍ, ]{1,2}[가-힣]{2,4}){0,3}\s(?:선임|인턴|객원|전문)?기자(?!\w)")
 
@@ -137,7 +142,8 @@ def visible_names(line: str, *, is_byline: bool = False) -> list[str]:
         return []
     rest = korean.group() if korean else line[by.end() if by else 0 :]
     end = _END_OF_NAMES.search(rest)
-    return [name for name in names_in(rest[: end.start()] if end else rest) if _looks_like_a_name(name)]
+    names = names_in(rest[: end.start()] if end else rest)
+    return [name for name in map(_without_what_follows, names) if _looks_like_a_name(name)]
 
 
 def says_by(label: str) -> bool:
@@ -203,6 +209,15 @@ def _is_name(name: str) -> bool:
         and name.casefold() not in _NOBODY
         and not _DEGREE.fullmatch(name)
     )
+
+
+def _without_what_follows(name: str) -> str:
+    """A name without the small words that lead to a date, and once where a picture's text says it as well."""
+    words = name.split()
+    while words and (words[-1] in _PARTICLES or not any(char.isalpha() for char in words[-1])):
+        words.pop()
+    half = len(words) // 2
+    return " ".join(words[:half] if half and words[:half] == words[half:] else words)
 
 
 def _looks_like_a_name(name: str) -> bool:

@@ -52,6 +52,7 @@ _UPDATE = re.compile(
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0900-\u0eff])+")
 # What a line may say beside its date.
 _SAID = (
+    "pressemitteilung pressemeldung meldung press release communiqué comunicado comunicato persbericht "
     "published publish posted on at the of by am um uhr im vom o clock date time created first original "
     "veröffentlicht erschienen erstellt datum publié publiée parution le à publicado publicada el a las de "
     "del hs hrs horas às em pubblicato pubblicata il alle ore gepubliceerd geplaatst op om publicerad "
@@ -71,6 +72,7 @@ _SAID = (
     "星期二 星期三 星期四 星期五 星期六 星期日 周一 周二 周三 周四 周五 周六 周日"
 )
 _SAID_OF_DATES = frozenset(_SAID.split())
+_PARTING = re.compile(r"[|•·]|\s[-–—]\s")
 # Signs that stand between the numbers of a date in East Asia, and days of the week in brackets.
 _SIGNS = re.compile(
     "[(（][月火水木金土日월화수목금토일][)）]|[月火水木金土日월화수목금토일]曜日|[월화수목금토일]요일|上午|下午|午前|午後|오전|오후|"
@@ -193,8 +195,12 @@ def _seconds(line: str, label: str, day_first: Optional[bool], latest_seconds: f
         before = lower[: update.start()]
         lower = before if any(char.isdecimal() for char in before) else ""
     is_called_date = _DATE.search(label) is not None and "updat" not in label and "modif" not in label
-    if not lower or not (is_called_date or _is_only_a_date(lower)):
+    if not lower:
         return None
+    if not is_called_date and not _is_only_a_date(lower):
+        # "12 May 2026 | Lena Ruud | 3 comments"
+        parts = (part for part in _PARTING.split(lower) if any(char.isdecimal() for char in part))
+        lower = next((part for part in parts if _is_only_a_date(part)), "")
     seconds = read_date(lower.strip(" |·•,-–—"), day_first=day_first)
     earliest = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
     return seconds if seconds is not None and earliest <= seconds <= latest_seconds else None
