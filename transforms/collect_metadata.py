@@ -211,7 +211,10 @@ def linked(tree: Any) -> Linked:
             dates.append(_value_of(element))
         if names & {"author", "creator"} or "author" in rels or _RDFA_AUTHORS.intersection(rels):
             name = _value_of(element)
-            holder = next(islice(element.iterancestors(), 1, None), None)
+            around = list(islice(element.iterancestors(), _MAX_DEPTH))
+            holder = around[1] if len(around) > 1 else None
+            if any(a.tag == "figure" for a in around):  # the picture's
+                continue
             beside = holder if not authors else beside
             if name and holder is beside and len(authors) < _MAX_AUTHORS:
                 authors.append(name)

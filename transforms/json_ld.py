@@ -165,15 +165,21 @@ def named_by_id(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {n["@id"]: n for n in nodes if isinstance(n.get("@id"), str) and (n.get("name") or n.get("familyName"))}
 
 
-def names_of(value: Any, by_id: dict[str, dict[str, Any]]) -> list[str]:
-    """The names of the people, organisations or things in a value; at most `MOST_PEOPLE`."""
+def _items(value: Any, by_id: dict[str, dict[str, Any]]) -> Iterator[Any]:
+    """Yield the objects and texts in a value, references followed; at most `MOST_PEOPLE`."""
     if isinstance(value, dict) and "@list" in value:
         value = value["@list"]
-    names: list[str] = []
     for item in value[:MOST_PEOPLE] if isinstance(value, list) else [value]:
+        if isinstance(item, dict) and not item.get("name") and isinstance(item.get("@id"), str):
+            item = by_id.get(item["@id"], item)
+        yield item
+
+
+def names_of(value: Any, by_id: dict[str, dict[str, Any]]) -> list[str]:
+    """The names of the people, organisations or things in a value."""
+    names: list[str] = []
+    for item in _items(value, by_id):
         if isinstance(item, dict):
-            if not item.get("name") and isinstance(item.get("@id"), str):
-                item = by_id.get(item["@id"], item)
             whole = [text_of(item.get("givenName")), text_of(item.get("familyName"))]
             given = item.get("name")
             said = [text_of(given)] if isinstance(given, dict) else strings(given)
@@ -181,6 +187,12 @@ def names_of(value: Any, by_id: dict[str, dict[str, Any]]) -> list[str]:
         elif isinstance(item, str):
             names.append(item)
     return names[:MOST_PEOPLE]
+
+
+def organisations_in(value: Any, by_id: dict[str, dict[str, Any]]) -> set[str]:
+    """Those names in a value that are of organisations."""
+    items = (item for item in _items(value, by_id) if isinstance(item, dict))
+    return {n for item in items if any("organization" in t for t in types_of(item)) for n in strings(item.get("name"))}
 
 
 def text_of(value: Any) -> Optional[str]:

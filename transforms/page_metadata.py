@@ -47,6 +47,7 @@ from transforms.json_ld import (
     json_ld_nodes,
     named_by_id,
     names_of,
+    organisations_in,
     plain_address,
     text_of,
     types_of,
@@ -71,6 +72,7 @@ _MAX_BODY_CHARS = 1_000_000  # of an articleBody, as of any story
 _MAX_ADDRESS_CHARS = 4_000
 _MAX_AUTHORS = 12
 _MAX_KEYWORDS = 30
+_MAX_SECTION_CHARS = 80
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web has nothing older; 0000-00-00 and 1970 are empty fields
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _CUT_AT_LEAST, _CUT_AT_MOST = 100, 112  # search engines cut headlines at 110, and some systems deliver the cut one
@@ -133,6 +135,8 @@ _HOME = re.compile(
     re.IGNORECASE,
 )
 _NEW_PART = re.compile(r"\s*[|\-–—·•:(\[]")
+_TEMPLATE = re.compile(r"[{}<>]")
+_LIST_OF_SECTIONS = re.compile(r",\S|,\Z")
 _PLACE = re.compile(r"\d{1,4}", re.ASCII)
 _LISTED = re.compile(r"[,;，、،؛]")
 _MONTH_FIRST_COUNTRIES = frozenset(("us", "ph", "pr", "fm", "pw"))
@@ -331,14 +335,17 @@ class _Scan:
             # "Sundvik Post, Sundvik, Norway": beside a paper or a desk, a single word is its place.
             if people and (len(people) == len(names) or any(" " in n or not n.isascii() for n in people)):
                 return [self._with_fewer_capitals(n) for n in others]
-            papers = papers or names
-            agencies = agencies or (names if others and not people else [])
+            # Likewise beside an agency's or a company's name.
+            known = [n for n in names if is_desk(n) or n not in others] or names
+            papers = papers or known
+            agencies = agencies or (known if any(is_desk(n) for n in others) else [])
         return agencies or papers
 
     def _author_sources(self) -> Iterator[list[str]]:
         for key in ("author", "creator"):
             value = self.article.get(key)
-            yield [n for v in names_of(value, self.by_id) for n in names_in(clean(v))]
+            organisations = organisations_in(value, self.by_id)
+            yield [n for v in names_of(value, self.by_id) for n in _names(clean(v), v in organisations)]
         yield from self._author_metas()
         yield [n for v in self.microdata("author") for n in names_in(clean(v))]
         yield [n for v in self.linked().authors for n in names_in(clean(v))]
@@ -439,8 +446,8 @@ class _Scan:
         return _short(name)
 
     def _section(self) -> Optional[str]:
-        stated = first(strings(self.article.get("articleSection"))) or first(self._metas(_SECTION_METAS))
-        return _short(stated) or self._section_of_breadcrumbs()
+        stated = (*strings(self.article.get("articleSection"))[:1], *self._metas(_SECTION_METAS)[:1])
+        return first(_section_in(s) for s in stated) or self._section_of_breadcrumbs()
 
     def _section_of_breadcrumbs(self) -> Optional[str]:
         """Return the first step below the home page that is not the article."""
@@ -465,7 +472,7 @@ class _Scan:
             is_home = _HOME.fullmatch(name) is not None or (bool(address) and not urlsplit(address).path.strip("/"))
             is_article = letters(name) in own or plain_address(address) == plain_address(self.url)
             if name and not is_home and not is_article and not self._is_sites(letters(name)):
-                return name[:200]
+                return _section_in(name)
         return None
 
     def _keywords(self) -> list[str]:
@@ -583,6 +590,21 @@ def _whole_first(titles: list[str]) -> list[str]:
     longer = (t for t in titles[1:] if begin and t.startswith(begin) and len(t) > len(cut))
     whole = next((t for t in longer if not _NEW_PART.match(t[len(begin) :])), None)
     return [whole, *titles] if whole else titles
+
+
+def _section_in(stated: str) -> Optional[str]:
+    """Return the section, or the first of a list; None where a template or a sentence stands in its place."""
+    section = clean(stated)
+    if section.count(",") > 1 or _LIST_OF_SECTIONS.search(section):
+        section = section.partition(",")[0]
+    is_none = len(section) > _MAX_SECTION_CHARS or _TEMPLATE.search(section) or _HOME.fullmatch(section)
+    return section if section and not is_none else None
+
+
+def _names(said: str, is_organisation: bool) -> list[str]:
+    """Return the names in a value; that of an organisation is one, "Ministry of Bridges and Ferries"."""
+    names = names_in(said)
+    return [said] if is_organisation and len(names) > 1 and not any(sign in said for sign in ",;|/") else names
 
 
 def _surname_last(name: str) -> str:

@@ -30,6 +30,9 @@ _BY = re.compile(
     r"(?:"
     r"(?:view |see |read )?(?:all |more )?(?:(?:words|text|stor(?:y|ies)|report(?:ed|ing)?|articles?|posts?|posted|"
     r"opinion|analysis|comment|review|interview|written|published|created|submitted|contributed) )?by"
+    r"|(?:zeige )?(?:alle )?(?:beiträge|artikel) von|(?:voir )?tous les articles (?:de|par)|"
+    r"(?:ver )?todas las entradas (?:de|por)|(?:visualizza )?tutti gli articoli di|(?:ver )?todos os posts de|"
+    r"(?:bekijk )?alle berichten van"
     r"|(?:eine? [^\W\d]{3,30} |(?:text|kommentar|analyse|interview|bericht|reportage|verfasst|geschrieben) )?von"
     r"|(?:propos recueillis |publié |écrit |rédigé |texte )?par"
     r"|(?:escrito |publicado |texto )?por|(?:a cura |articolo |testo |intervista )?di|scritto da"
@@ -48,7 +51,7 @@ _PICTURES = re.compile(
     re.IGNORECASE,
 )
 _PARTED = re.compile(
-    r"\s*(?:[;|•、，،,/](?:\s(?:and|und|et|y|e|&)\s)?|\s(?:and|und|et|avec|with|mit|con|com|&|और|एवं|và)\s|(?<=[가-힣])[·ㆍ](?=[가-힣]))\s*",
+    r"\s*(?:\s[-–—]\s|[;|•、，،,/](?:\s(?:and|und|et|y|e|&)\s)?|\s(?:and|und|et|avec|with|mit|con|com|&|और|एवं|và)\s|(?<=[가-힣])[·ㆍ](?=[가-힣]))\s*",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"\s(?:y|e|i|en|og|och|ve|и|і|та|dan|ja|a|και|și|و)\s", re.IGNORECASE)
@@ -56,12 +59,15 @@ _EDGES = " .,;:|-–—\"'“”„«»*•·_＝=\u200b"
 _SUFFIX = re.compile(r"(?:Jr|Sr|II|III|IV)\.?", re.IGNORECASE)
 _DEGREE = re.compile(r"(?:ph\.?d|m\.?d|mph|mba|esq|cfa|cpa|msc|m\.?a|b\.?a|j\.?d|d\.?phil|rn)\.?", re.IGNORECASE)
 _FOR_WHOM = re.compile(
-    r"\s(?:for|für|pour|para|in|aus|from|à|reporting)\s(?:the |die |der |das |le |la )?(?=[^\W\d_a-zа-я])"
+    r"\s(?:[Ff]or|für|pour|para|in|aus|from|à|reporting)\s(?:[Tt]he |die |der |das |le |la )?(?=[^\W\d_a-zа-я])"
 )
+_NOT_IN_NAMES = re.compile(r"[:{}<>=]")
+_SHORT_AT_END = re.compile(r"\s[^\W\d_]{1,2}\.\Z")
 _ROLE_BEHIND = re.compile(r"(?<=\w)\s?(?:记者|記者|特派員|論説委員|(?:선임|인턴|객원|전문)?기자|특파원|통신원)\Z")
 _NOBODY = frozenset((
-    "admin", "administrator", "root", "webmaster", "user", "guest", "null", "none", "undefined", "unknown", "anonymous",
-    "n/a", "na", "author", "autor", "auteur", "by", "von", "test", "false", "true",
+    "admin", "administrator", "superuser", "super user", "siteadmin", "publisher", "no author", "no byline",
+    "root", "webmaster", "user", "guest", "null", "none", "undefined", "unknown", "anonymous", "n/a", "na",
+    "author", "autor", "auteur", "by", "von", "test", "false", "true",
 ))  # fmt: skip
 _ROLE = re.compile(
     r"(?:editors?|correspondents?|reporters?|writers?|columnists?|journalists?|producers?|analysts?|contributors?|chief|"
@@ -91,6 +97,8 @@ _AGENCIES = frozenset((
     "KUNA", "AA", "DHA", "İHA", "ТАСС", "Интерфакс", "РИА", "УНИАН", "Укринформ", "رويترز", "भाषा", "新华社",
     "연합뉴스",
 ))  # fmt: skip
+_LOGIN = re.compile(r"[a-z0-9_.-]+", re.ASCII)
+_COMPANY = re.compile(r"\s(?:g?mbh|ag|kg|inc|ltd|llc|corp|plc|s\.p\.a|e\.\s?v)\.?\Z", re.IGNORECASE)
 _PARTICLES = frozenset((
     "de", "del", "della", "di", "da", "do", "dos", "das", "du", "des", "van", "von", "vom", "der", "den", "zu", "zur",
     "la", "le", "el", "al", "bin", "bint", "ibn", "ben", "y", "e", "i", "ter", "ten", "af", "av", "of", "und", "dela",
@@ -152,11 +160,13 @@ def says_by(label: str) -> bool:
 
 
 def is_desk(name: str) -> bool:
-    """Whether a name is that of a desk, an agency or the like, and not of a person."""
+    """Whether a name is that of a desk, an agency, a company or a login, and not of a person."""
     words = _WORD.findall(name)
     return (
         not words
         or words[0] in _AGENCIES
+        or _LOGIN.fullmatch(name) is not None
+        or _COMPANY.search(name) is not None
         or any(_DESK.fullmatch(word) or _ROLE.fullmatch(word) for word in words)
         or _DESK_WITHIN.search(name) is not None
     )
@@ -197,14 +207,16 @@ def _bare_name(piece: str) -> str:
     for_whom = _FOR_WHOM.search(name)
     if for_whom and " " in name[: for_whom.start()].strip():
         name = name[: for_whom.start()]
-    return _ROLE_BEHIND.sub("", name).strip(_EDGES if not name.endswith((" Jr.", " Sr.")) else " ")
+    name = _ROLE_BEHIND.sub("", name).strip(_EDGES.replace(".", "")).lstrip(".")
+    # The dot is a sentence's behind a word, and the name's own behind "Jr" or "C".
+    return name if _SHORT_AT_END.search(name) else name.rstrip(".").strip(_EDGES)
 
 
 def _is_name(name: str) -> bool:
     return (
         1 < len(name) <= MOST_NAME_CHARS
         and len(name.split()) <= MOST_NAME_WORDS
-        and ":" not in name
+        and not _NOT_IN_NAMES.search(name)
         and any(char.isalpha() for char in name)
         and name.casefold() not in _NOBODY
         and not _DEGREE.fullmatch(name)

@@ -39,6 +39,7 @@ _NOT_BYLINE = re.compile(
     r"bio|about|image|photo|avatar|credit|comment|social|share|follow|newsletter|related|teaser|caption|descr|card|"
     r"authori[sz]"
 )
+_NOT_WITHIN = re.compile(r"licen[cs]e|credit|copyright|caption|comment")
 _AUTHOR_PAGE = re.compile(
     r"/(?:authors?|autor(?:e|en|es|in|i)?|auteurs?|people|person|profile?s?|journalist\w*|redac\w+|redak\w+|"
     r"contributors?|writers?|columnists?|staff|reporters?|by|firmas?|yazar\w*|penulis|team)/"
@@ -105,14 +106,18 @@ def visible_byline(tree: Any, titles: tuple[str, ...], *, day_first: Optional[bo
         line = seen_text(element, MOST_LINE_CHARS + 1)
         if not line or len(line) > MOST_LINE_CHARS:
             continue
-        label = f"{element.get('class', '')} {element.get('id', '')}".lower()
-        if not names and not _NOT_BYLINE.search(label):
+        label = _label_of(element)
+        if not names and not _NOT_BYLINE.search(label) and not _NOT_WITHIN.search(_label_of(element.getparent())):
             names = _names(element, line, label)
         if seconds is None:
             seconds = _seconds(line, label if element.tag != "time" else "time", day_first, latest_seconds)
         if names and seconds is not None:
             break
     return Seen(names, seconds)
+
+
+def _label_of(element: Any) -> str:
+    return "" if element is None else f"{element.get('class', '')} {element.get('id', '')}".lower()
 
 
 def seen_text(element: Any, most_chars: int) -> str:
