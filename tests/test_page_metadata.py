@@ -559,6 +559,9 @@ def test_the_shapes_of_publishing_systems(shape: str) -> None:
         (f"<title>Traffic: {HEADLINE} - Sundvik Post</title>" + meta(og__title=f"Traffic: {HEADLINE}"),
          f'<h1><span class="kicker">Traffic:</span> {HEADLINE}</h1>', f"Traffic: {HEADLINE}"),
         ("", f"<h1><span>Traffic in town</span>{HEADLINE}</h1>", f"Traffic in town {HEADLINE}"),
+        ("", f"<h1><span>Traffic in town</span><span>{HEADLINE}</span></h1>", f"Traffic in town {HEADLINE}"),
+        ("", "<h1><span>Traffic:</span><span>bridge stays closed</span></h1>", "Traffic: bridge stays closed"),
+        ("", "<h1>BRIDGE<em>S</em> STAY <i>C</i>LOSED</h1>", "BRIDGES STAY CLOSED"),
         ("", "<h1><span>B</span>ridge stays closed</h1>", "Bridge stays closed"),
         ("", "<h1>Bridge<br>stays closed</h1>", "Bridge stays closed"),
         ("", "<h1>Brücken&shy;sanierung dauert<script>var x</script><button>Save</button></h1>", "Brückensanierung dauert"),
@@ -861,8 +864,11 @@ def test_organisations_and_logins(head: str, authors: tuple[str, ...]) -> None:
         ("", "<h1>x</h1>" + "<p>" + "1/" * 3_000 + "</p>" + "<p>12:" * 3_000),
         ("", "<h1>x</h1>" * 3_000 + '<a rel="author tag">y</a>' * 3_000 + "<i itemprop=author itemscope>" * 200),
         ("", '<span property="schema:name dc:date" content="x">' * 3_000),
+        ("", "<h1>x</h1>" + "<div>" * 150 + "<i></i>" * 50_000),
+        ("", "<div itemprop=author><div rel=author>" * 100 + "<i></i>" * 50_000),
+        ("", "<h1><b>" * 30 + "<i></i>" * 50_000),
     ],
-    ids=range(15),
+    ids=range(18),
 )  # fmt: skip
 def test_hostile_pages_cost_little_and_break_nothing(head: str, body: str) -> None:
     html = f'<html lang="en"><head>{head}</head><body>{body}</body></html>'

@@ -12,7 +12,6 @@ Source: HTML, microdata (WHATWG); RDFa Lite 1.1 (W3C); schema.org, Dublin Core a
 """
 
 import re
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple, Optional
 
@@ -20,18 +19,17 @@ from lxml.etree import XPath
 
 from transforms.json_ld import PAGES, RANK
 from transforms.plain_values import MOST_VALUE_CHARS, clean
-from transforms.visible_byline import seen_text
+from transforms.visible_byline import seen_text, texts_within
 
 MAX_VALUES = 30  # of one name on one page; the most that says something is a list of tags
 _MAX_SCRIPTS = 200
-_MAX_MARKED = 2_000  # elements with microdata or RDFa, or within a headline
+_MAX_MARKED = 2_000  # elements with microdata or RDFa
 _MAX_DEPTH = 60  # of what a property is looked up in
 _MAX_AUTHORS = 12
 _LEAST_HEADLINE = 8  # characters of what is left when a kicker goes
 _HEADING_TAGS = ("h1", "h2", "h3", "h4")
 _RDFA_DATES = frozenset(("datepublished", "datecreated", "created", "date", "issued"))
 _RDFA_AUTHORS = frozenset(("schema:author", "dc:creator", "dcterms:creator", "sioc:has_creator"))
-_UNSEEN_IN_HEADINGS = frozenset(("script", "style", "svg", "button", "noscript", "template"))
 _WITH_MICRODATA = XPath("descendant::*[@itemprop]")
 _WITH_RDFA_OR_REL = XPath("descendant::*[@property or @rel]")
 _NO_PUNCTUATION = str.maketrans("", "", ":._- ")
@@ -135,7 +133,7 @@ def _read_heading(heading: Any) -> Optional[Heading]:
     """Return the text of an h1, elements that stand in lines of their own apart from one another."""
     parts: list[str] = []
     kicker_end = 0
-    for element, text, level in islice(_texts_of(heading), _MAX_MARKED):
+    for element, text, level in texts_within(heading):
         if (
             element is not None
             and level == 1
@@ -145,31 +143,23 @@ def _read_heading(heading: Any) -> Optional[Heading]:
             kicker_end = -1
         if kicker_end < 0 and level == 0:
             kicker_end = len(parts)
-        if parts and text and text[0].isupper() and parts[-1] and not parts[-1][-1].isspace():
-            # "Traffic" and "Bridge closed" are two lines; "B" and "ridge closed", or "B" and "RIDGE", one.
-            before = parts[-1]
-            if not before[-1].isupper() or (len(before) > 2 and before[-1].isalpha()):
+        if text:
+            if parts and _are_two_lines(parts[-1], text):
                 parts.append(" ")
-        parts.append(text)
+            parts.append(text)
     whole = clean("".join(parts))
     bare = clean("".join(parts[kicker_end:])).lstrip(" -–—:|•·/") if kicker_end > 0 else ""
     return Heading(whole, bare if len(bare) >= _LEAST_HEADLINE else whole) if whole else None
 
 
-def _texts_of(heading: Any) -> Iterator[tuple[Any, str, int]]:
-    """Yield each text within: the element that it opens, None behind one; the text; how deep it stands."""
-    stack: list[tuple[Any, bool, int]] = [(heading, True, 0)]
-    while stack:
-        element, opens, level = stack.pop()
-        if not opens:
-            yield None, (" " if element.tag == "br" else "") + (element.tail or ""), level
-            continue
-        if element.tag in _UNSEEN_IN_HEADINGS:
-            continue
-        yield element, element.text or "", level
-        for child in reversed(element):
-            stack.append((child, False, level))
-            stack.append((child, True, level + 1))
+def _are_two_lines(before: str, after: str) -> bool:
+    """Whether two texts are: "Traffic" and "Bridge closed", also "Traffic:" and "bridge"; not "B" and "ridge"."""
+    last = before[-1]
+    if last.isspace() or not after[0].isalnum():
+        return False
+    if last in ":.!?»”":
+        return True
+    return after[0].isupper() and last.isalnum() and (not last.isupper() or (len(before) > 2 and after[1:2].islower()))
 
 
 def microdata(tree: Any) -> dict[str, list[str]]:

@@ -28,10 +28,12 @@ PROSE_CHARS = 300  # in paragraphs: where the story has begun; a standfirst is s
 MOST_LINE_CHARS = 160
 MOST_ABOVE = 12  # elements of what stands above a headline; a site's header has more
 MOST_HEADINGS = 60
+MOST_WITHIN = 400  # elements of one line
 
 _UNSEEN = frozenset((
     "figure", "nav", "aside", "form", "script", "style", "svg", "picture", "button", "noscript", "template", "select",
 ))  # fmt: skip
+_UNSEEN_WITHIN = frozenset(("script", "style", "svg", "button", "noscript", "template"))
 _BYLINE = re.compile(
     r"by-?line|author|auteur|autor|verfasser|writer|reporter|journalist|redacteur|yazar|muhabir|penulis|firma"
 )
@@ -124,12 +126,38 @@ def seen_text(element: Any, most_chars: int) -> str:
     """Return an element's text as it is seen, elements apart from one another; cut after `most_chars`."""
     parts: list[str] = []
     length = 0
-    for part in element.itertext():
-        parts.append(part)
-        length += len(part)
+    for _, text, _ in texts_within(element):
+        parts.append(text)
+        length += len(text)
         if length > most_chars:
             break
     return plain_line(" ".join(parts))
+
+
+def texts_within(root: Any) -> Iterator[tuple[Any, str, int]]:
+    """Yield each text that is seen within an element: the element that it begins, None behind one; the text; the depth.
+
+    No more than `MOST_WITHIN` elements are looked at, so that thousands of empty ones cost nothing.
+    """
+    element, depth = root, 0
+    for _ in range(MOST_WITHIN):
+        inner = None
+        if element.tag not in _UNSEEN_WITHIN:
+            yield element, element.text or "", depth
+            inner = next(element.iterchildren(), None)
+        if inner is not None:
+            element, depth = inner, depth + 1
+            continue
+        while element is not root:
+            depth -= 1
+            yield None, (" " if element.tag == "br" else "") + (element.tail or ""), depth
+            beside = element.getnext()
+            if beside is not None:
+                element, depth = beside, depth + 1
+                break
+            element = element.getparent()
+        else:
+            return
 
 
 def _headline(tree: Any, titles: tuple[str, ...]) -> Any:
