@@ -654,7 +654,6 @@ def test_who_is_no_author(body: str) -> None:
 # --- more of times -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="mended in what follows", strict=False)
 @pytest.mark.parametrize(
     "head, body, url, when",
     [

@@ -110,6 +110,7 @@ _END_OF_NAMES = re.compile(
     r"Mittwoch)[,.]?\s|\s[^\W\d_]{2,20}:"
 )
 _EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2,6}|[가-힣]{2,4}")
+_CHINESE_LABEL = re.compile(r"(?:作者|记者|記者|撰文|采写)\s?[:：]")  # after the date and the source
 _KOREAN_LINE = re.compile(r"[가-힣]{2,4}(?:[·ㆍ, ]{1,2}[가-힣]{2,4}){0,3}\s(?:선임|인턴|객원|전문)?기자(?!\w)")
 
 
@@ -144,6 +145,9 @@ def visible_names(line: str, *, is_byline: bool = False) -> list[str]:
     line = line.strip()
     if len(line) > MOST_CHARS or _PICTURES.match(line):
         return []
+    chinese = _CHINESE_LABEL.search(line)
+    if chinese:
+        line = line[chinese.start() :]
     korean = _KOREAN_LINE.match(line)
     by = _BY.match(line)
     if not (korean or by or is_byline):

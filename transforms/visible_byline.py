@@ -55,6 +55,9 @@ _UPDATE = re.compile(
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0900-\u0eff])+")
 # What a line may say beside its date.
 _SAID = (
+    "thứ tháng hai ba tư năm sáu bảy chủ nhật δευτέρα τρίτη τετάρτη πέμπτη παρασκευή σάββατο κυριακή δημοσίευση "
+    "понеділок вівторок середа четвер пʼятниця субота неділя pondělí úterý středa čtvrtek pátek neděle vydáno "
+    "hétfő kedd szerda csütörtök péntek szombat vasárnap luni marți miercuri joi vineri sâmbătă duminică publicat "
     "pressemitteilung pressemeldung meldung press release communiqué comunicado comunicato persbericht "
     "published publish posted on at the of by am um uhr im vom o clock date time created first original "
     "veröffentlicht erschienen erstellt datum publié publiée parution le à publicado publicada el a las de "
@@ -75,7 +78,7 @@ _SAID = (
     "星期二 星期三 星期四 星期五 星期六 星期日 周一 周二 周三 周四 周五 周六 周日"
 )
 _SAID_OF_DATES = frozenset(_SAID.split())
-_PARTING = re.compile(r"[|•·]|\s[-–—]\s")
+_PARTING = re.compile(r"[|•·]|\s[-–—]\s|来源|來源|作者|记者|記者|编辑|編輯|责编")
 # Signs that stand between the numbers of a date in East Asia, and days of the week in brackets.
 _SIGNS = re.compile(
     "[(（][月火水木金土日월화수목금토일][)）]|[月火水木金土日월화수목금토일]曜日|[월화수목금토일]요일|上午|下午|午前|午後|오전|오후|"
