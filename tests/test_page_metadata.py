@@ -715,7 +715,6 @@ def test_day_and_month_stand_as_the_language_has_them(language: str, written: st
     assert found.published_micros == (micros(when) if when else None)
 
 
-@pytest.mark.xfail(reason="mended in what follows", strict=False)
 @pytest.mark.parametrize(
     "body",
     [

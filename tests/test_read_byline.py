@@ -144,7 +144,6 @@ SEEN = [
 ]
 
 
-@pytest.mark.xfail(reason="mended in what follows", strict=False)
 @pytest.mark.parametrize("line, names", SEEN, ids=lambda v: str(v)[:40])
 def test_names_in_a_line_beneath_the_headline(line: str, names: list[str]) -> None:
     assert visible_names(line) == names

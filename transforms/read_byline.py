@@ -20,6 +20,7 @@ import re
 MOST_CHARS = 300  # of a byline; what is longer is a text
 MOST_NAME_CHARS = 80
 MOST_NAME_WORDS = 10
+MOST_VISIBLE_WORDS = 5  # of a name that only its place on the page says to be one
 
 _MAIL = re.compile(r"[^\s@<>()\[\],;:/]{1,64}@[^\s@<>()\[\],;/]{2,120}|(?<![^\s(])@\w{1,40}")
 _ADDRESS = re.compile(r"https?://|\bwww\.|\.(?:com|org|net|html?|php)\b", re.IGNORECASE)
@@ -155,6 +156,8 @@ def visible_names(line: str, *, is_byline: bool = False) -> list[str]:
     rest = korean.group() if korean else line[by.end() if by else 0 :]
     end = _END_OF_NAMES.search(rest)
     names = names_in(rest[: end.start()] if end else rest)
+    if not is_byline and any(len(name.split()) > MOST_VISIBLE_WORDS for name in names):
+        return []  # a sentence, or a list of other stories
     return [name for name in map(_without_what_follows, names) if _looks_like_a_name(name)]
 
 
@@ -241,7 +244,7 @@ def _looks_like_a_name(name: str) -> bool:
     if _EAST_ASIAN.fullmatch(name):
         return True
     words = name.split()
-    if not 2 <= len(words) <= 5 or any(char.isdigit() for char in name):
+    if not 2 <= len(words) <= MOST_VISIBLE_WORDS or any(char.isdigit() for char in name):
         return False
     return all(word[0].isupper() or word in _PARTICLES or word[0] == word[0].upper() for word in words) and any(
         word not in _PARTICLES for word in words[1:]

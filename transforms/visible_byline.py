@@ -78,7 +78,7 @@ _SAID = (
     "星期二 星期三 星期四 星期五 星期六 星期日 周一 周二 周三 周四 周五 周六 周日"
 )
 _SAID_OF_DATES = frozenset(_SAID.split())
-_PARTING = re.compile(r"[|•·]|\s[-–—]\s|来源|來源|作者|记者|記者|编辑|編輯|责编")
+_PARTING = re.compile(r"[|•·]|来源|來源|作者|记者|記者|编辑|編輯|责编")
 # Signs that stand between the numbers of a date in East Asia, and days of the week in brackets.
 _SIGNS = re.compile(
     "[(（][月火水木金土日월화수목금토일][)）]|[月火水木金土日월화수목금토일]曜日|[월화수목금토일]요일|上午|下午|午前|午後|오전|오후|"
