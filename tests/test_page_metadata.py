@@ -555,6 +555,8 @@ def test_the_shapes_of_publishing_systems(shape: str) -> None:
         (meta(og__title=HEADLINE), "<h1>Sundvik Post</h1>", HEADLINE),
         # A kicker marked as such is no part of the headline, unless the publisher counts it in elsewhere.
         (meta(og__title=HEADLINE), f'<h1><span class="kicker">Traffic</span> <span>{HEADLINE}</span></h1>', HEADLINE),
+        (TITLE, f"<h1><span>Traffic in town</span> <span>{HEADLINE}</span></h1>", HEADLINE),
+        ("", f"<h1><em>Traffic</em> in town: {HEADLINE}</h1>", f"Traffic in town: {HEADLINE}"),
         (TITLE, f'<h1><span class="article__overline">Traffic</span><span class="hidden"> - </span>{HEADLINE}</h1>', HEADLINE),
         (f"<title>Traffic: {HEADLINE} - Sundvik Post</title>" + meta(og__title=f"Traffic: {HEADLINE}"),
          f'<h1><span class="kicker">Traffic:</span> {HEADLINE}</h1>', f"Traffic: {HEADLINE}"),
