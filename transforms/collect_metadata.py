@@ -40,10 +40,11 @@ _KICKER = re.compile(
 
 
 class Heading(NamedTuple):
-    """An h1: its text, and that without what the markup sets apart as a kicker."""
+    """An h1: its text, that behind its first element, which may be a kicker, and whether the markup calls it one."""
 
     text: str
     without_kicker: str
+    is_marked: bool
 
 
 class Found(NamedTuple):
@@ -132,24 +133,23 @@ def _kind_of_time(element: Any) -> str:
 def _read_heading(heading: Any) -> Optional[Heading]:
     """Return the text of an h1, elements that stand in lines of their own apart from one another."""
     parts: list[str] = []
-    kicker_end = 0
-    for element, text, level in texts_within(heading):
-        if (
-            element is not None
-            and level == 1
-            and not "".join(parts).strip()
-            and _KICKER.search(element.get("class", "").lower())
-        ):
-            kicker_end = -1
-        if kicker_end < 0 and level == 0:
-            kicker_end = len(parts)
+    first = None
+    end_of_first = 0
+    for element, text, depth in texts_within(heading):
+        if first is None and depth == 1 and element is not None and not "".join(parts).strip():
+            first = element
+        elif first is not None and depth == 0 and not end_of_first:
+            end_of_first = len(parts)
         if text:
             if parts and _are_two_lines(parts[-1], text):
                 parts.append(" ")
             parts.append(text)
     whole = clean("".join(parts))
-    bare = clean("".join(parts[kicker_end:])).lstrip(" -–—:|•·/") if kicker_end > 0 else ""
-    return Heading(whole, bare if len(bare) >= _LEAST_HEADLINE else whole) if whole else None
+    bare = clean("".join(parts[end_of_first:])).lstrip(" -–—:|•·/") if end_of_first else ""
+    if len(bare) < _LEAST_HEADLINE:
+        bare = whole
+    is_marked = first is not None and _KICKER.search(first.get("class", "").lower()) is not None
+    return Heading(whole, bare, is_marked) if whole else None
 
 
 def _are_two_lines(before: str, after: str) -> bool:

@@ -199,7 +199,7 @@ class _Scan:
         self.described: Described = described_article(
             self.nodes,
             (url, *self.named_addresses),
-            (*(t for h in found.headings for t in h), *found.metas.get("ogtitle", ()), found.html_title or ""),
+            (*(t for h in found.headings for t in h[:2]), *found.metas.get("ogtitle", ()), found.html_title or ""),
         )
         self.article = self.described.node
         self.site_name = self._site_name()
@@ -284,14 +284,16 @@ class _Scan:
         said = [letters(t) for t in others if t]
         headings = [h for h in self.found.headings if not self._is_sites(letters(h.text))]
         if len(headings) > 1:
-            headings = [h for h in headings if any(letters(t) in s for t in h for s in said)][:1]
+            headings = [h for h in headings if any(letters(t) in s for t in h[:2] for s in said)][:1]
         if not headings:
             return ""
-        whole, bare = headings[0]
-        if letters(whole) in said or whole == bare:
+        whole, bare, is_marked = headings[0]
+        # A page's title has the site's name behind.
+        if whole == bare or any(s.startswith(letters(whole)) for s in said):
             return whole
         kicker = letters(whole).removesuffix(letters(bare))
-        return bare if letters(bare) in said or not any(kicker in s for s in said) else whole
+        is_apart = is_marked and not any(kicker in s for s in said)
+        return bare if is_apart or any(s.startswith(letters(bare)) for s in said) else whole
 
     def _is_sites(self, name: str) -> bool:
         """Whether letters are those of the site's name, or of a part of its host's."""
