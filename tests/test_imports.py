@@ -42,6 +42,7 @@ ROOMS = {
         "find_story",
         "page_metadata",
         "collect_metadata",
+        "page_times",
         "plain_values",
         "json_ld",
         "read_byline",

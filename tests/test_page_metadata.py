@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.page_metadata import PageMetadata, parse_time_micros, scan_metadata
+from transforms.page_metadata import PageMetadata, scan_metadata
+from transforms.page_times import parse_time_micros
 
 URL = "https://www.sundvik-post.example/politics/bridge-stays-closed-4711"
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000

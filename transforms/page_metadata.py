@@ -18,11 +18,8 @@ Decisions:
 
     People are authors before desks and agencies, and these before nobody.
 
-    A time without a zone is taken as UTC, since most systems that omit the zone store UTC, unless the same clock time
-    stands elsewhere on the page with its zone; a day is made exact by a source that has the hour of the same day. A
-    publication time more than a day in the future is a template's or an embargo's, and the next source is asked.
-
-    Of two numbers with slashes the page's language says which is the day; in English its country does, or nobody.
+    A publication time more than a day in the future is a template's or an embargo's, and the next source is asked; how
+    times are read is in `page_times.py`.
 
     A canonical address that cannot be this article's (a home or section page of the site) gives way to one that can.
 
@@ -32,7 +29,6 @@ epoch, UTC.
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, NamedTuple, Optional
 from urllib.parse import urlsplit
@@ -52,6 +48,7 @@ from transforms.json_ld import (
     text_of,
     types_of,
 )
+from transforms.page_times import Moment, day_comes_first, day_in_address, most_exact, read_moment
 from transforms.plain_values import (
     MOST_VALUE_CHARS,
     clean,
@@ -63,7 +60,6 @@ from transforms.plain_values import (
     without_tags,
 )
 from transforms.read_byline import is_desk, names_in, says_by, without_repeats
-from transforms.read_dates import read_date
 from transforms.visible_byline import Seen, visible_byline
 
 MICROS_PER_DAY = 86_400_000_000
@@ -73,8 +69,6 @@ _MAX_ADDRESS_CHARS = 4_000
 _MAX_AUTHORS = 12
 _MAX_KEYWORDS = 30
 _MAX_SECTION_CHARS = 80
-_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web has nothing older; 0000-00-00 and 1970 are empty fields
-_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _CUT_AT_LEAST, _CUT_AT_MOST = 100, 112  # search engines cut headlines at 110, and some systems deliver the cut one
 
 # Names as `_folded` gives them.
@@ -113,16 +107,6 @@ _PAYWALLED = frozenset((
 
 _LINE_ENDS = re.compile(r"<(?:/p|/div|/h[1-6]|/li|br\s*/?)>", re.IGNORECASE)
 _UNSTORABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_ISO = re.compile(
-    r"\s*(\d{4})-?(\d{2})-?(\d{2})"
-    r"(?:[T\s]{1,2}(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?\s*"
-    r"(Z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?\s*(?:\[[^\]]{1,40}\])?\s*",
-    re.IGNORECASE,
-)
-_EPOCH = re.compile(r"\s*(\d{10}|\d{13})(?:\.\d+)?\s*")
-_URL_DAY = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=[/_.-]|$)")
-_HAS_ZONE = re.compile(r"(?:\d\s*Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2}|:\d{2}[+-]\d{2})\)?\s*\Z", re.IGNORECASE)
-_HAS_CLOCK = re.compile(r"\d:\d\d|T\d{4}")
 _TAIL = re.compile(r"\s+[|\-–—·•»«:/]+\s+|\s*(?:[|｜丨_]|--+)\s*")
 _TAIL_EAST_ASIAN = re.compile(
     r"(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af」』”》！？])[-－–—:：]+(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
@@ -139,8 +123,6 @@ _TEMPLATE = re.compile(r"[{}<>]")
 _LIST_OF_SECTIONS = re.compile(r",\S|,\Z")
 _PLACE = re.compile(r"\d{1,4}", re.ASCII)
 _LISTED = re.compile(r"[,;，、،؛]")
-_MONTH_FIRST_COUNTRIES = frozenset(("us", "ph", "pr", "fm", "pw"))
-_MANY_ORDERS = frozenset(("en", "fil", "tl"))  # languages whose countries differ on day and month
 
 
 class PageMetadata(NamedTuple):
@@ -163,12 +145,6 @@ class PageMetadata(NamedTuple):
     is_paywalled: bool = False
     description: Optional[str] = None
     article_body: Optional[str] = None
-
-
-class _Moment(NamedTuple):
-    micros: int
-    clock: datetime  # as written, without its zone
-    exactness: int  # 0: a day, 1: a time without a zone, 2: a time with one
 
 
 def scan_metadata(tree: Any, *, url: str, now_micros: int) -> PageMetadata:
@@ -205,7 +181,7 @@ class _Scan:
         self.site_name = self._site_name()
         self.host = letters(plain_address(url).partition("/")[0])
         self.language = self._language()
-        self.day_first = _day_first(self.language)
+        self.day_first = day_comes_first(self.language)
         self._microdata: Optional[dict[str, list[str]]] = None
         self._linked: Optional[Linked] = None
         self._seen: Optional[Seen] = None
@@ -380,8 +356,9 @@ class _Scan:
         if not moments:
             moments = self._moments(self.linked().dates)
         if moments:
-            return self._most_exact(moments).micros
-        url_day = self._moments([_url_day(self.url)])
+            updated = [text_of(self.article.get("dateModified")), *self._metas(_UPDATED_METAS)]
+            return most_exact(moments, self._moments([*updated, *(time for time, _ in found.times)])).micros
+        url_day = self._moments([day_in_address(self.url)])
         loose = self._moments([time for time, kind in found.times if kind == ""][:1])
         if loose and (not url_day or abs(loose[0].micros - url_day[0].micros) <= 2 * MICROS_PER_DAY):
             return loose[0].micros
@@ -390,27 +367,10 @@ class _Scan:
         seconds = self.seen().seconds
         return None if seconds is None else int(seconds * 1_000_000)
 
-    def _moments(self, values: Iterable[Optional[str]]) -> list[_Moment]:
+    def _moments(self, values: Iterable[Optional[str]]) -> list[Moment]:
         """Return the times that can be read and believed, in their order."""
-        read = (_moment(value, self.day_first) for value in values if value)
+        read = (read_moment(value, self.day_first) for value in values if value)
         return [moment for moment in read if moment is not None and moment.micros <= self.latest_micros]
-
-    def _most_exact(self, moments: list[_Moment]) -> _Moment:
-        """Return the first time, or one that says the same more exactly."""
-        best = moments[0]
-        if best.exactness == 2:
-            return best
-        if best.exactness == 0:
-            # Most exact first; the sort keeps the order of the sources.
-            same_day = [m for m in moments if m.clock.date() == best.clock.date()]
-            best = max(same_day, key=lambda m: m.exactness)
-        if best.exactness == 1:
-            updated = self._moments([text_of(self.article.get("dateModified")), *self._metas(_UPDATED_METAS)])
-            minute = best.clock.replace(second=0, microsecond=0)
-            others = self._moments([time for time, _ in self.found.times])
-            zoned = (m for m in (*moments, *updated, *others) if m.exactness == 2)
-            best = next((m for m in zoned if m.clock.replace(second=0, microsecond=0) == minute), best)
-        return best
 
     def _language(self) -> Optional[str]:
         tree, metas = self.tree, self.found.metas
@@ -511,65 +471,6 @@ class _Scan:
         return [value for name in names for value in self.found.metas.get(name, ())]
 
 
-def parse_time_micros(value: str, *, day_first: Optional[bool] = None) -> Optional[int]:
-    """Return a time in microseconds since the epoch, UTC; None when `value` is no time this side of 1990.
-
-    Reads ISO 8601 in its basic, extended and sloppy forms, epoch seconds or milliseconds, and what people write (see
-    `read_dates`). Without a zone the time is taken as UTC; without a time of day it is midnight UTC.
-    """
-    moment = _moment(value, day_first)
-    return None if moment is None else moment.micros
-
-
-def _moment(value: str, day_first: Optional[bool]) -> Optional[_Moment]:
-    value = value[:80]
-    match = _ISO.fullmatch(value)
-    exactness = 2
-    try:
-        if match:
-            year, month, day, hour, minute, second, fraction, zone = match.groups()
-            moment = datetime(
-                int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59),
-                int((fraction or "0")[:6].ljust(6, "0")), tzinfo=_zone(zone),
-            )  # fmt: skip
-            exactness = 0 if hour is None else 1 if zone is None else 2
-        elif match := _EPOCH.fullmatch(value):
-            moment = datetime.fromtimestamp(int(match[1]) / (1000 if len(match[1]) == 13 else 1), tz=UTC)
-        else:
-            seconds = read_date(value.strip(), day_first=day_first)
-            if seconds is None:
-                return None
-            moment = datetime.fromtimestamp(seconds, tz=UTC)
-            exactness = 0 if not _HAS_CLOCK.search(value) else 2 if _HAS_ZONE.search(value) else 1
-        if moment < _EARLIEST:
-            return None
-        micros = (moment - _EPOCH_START) // timedelta(microseconds=1)
-    except (ValueError, TypeError, OverflowError, OSError):
-        return None
-    return _Moment(micros, moment.replace(tzinfo=None), exactness)
-
-
-def _zone(zone: Optional[str]) -> timezone:
-    if zone is None or not zone.startswith(("+", "-")):
-        return UTC
-    digits = zone[1:].replace(":", "")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:4] or 0))
-    return timezone(-offset if zone[0] == "-" else offset)
-
-
-def _day_first(language: Optional[str]) -> Optional[bool]:
-    """Whether the day stands before the month; None where the language's countries differ and none is named."""
-    if language is None:
-        return None
-    name, *parts = language.lower().replace("_", "-").split("-")
-    country = next((part for part in parts if len(part) == 2), "")
-    if country in _MONTH_FIRST_COUNTRIES:
-        return False
-    if name in _MANY_ORDERS or country == "ca":
-        return True if country not in ("", "ca", "za") else None
-    return True
-
-
 # --- small readers ------------------------------------------------------------------------------------------------
 
 
@@ -631,11 +532,6 @@ def _article_body(article: dict[str, Any]) -> Optional[str]:
     body = _LINE_ENDS.sub("\n", unescaped(body[:_MAX_BODY_CHARS]))
     lines = (plain_line(unescaped(without_tags(line))) for line in body.splitlines())
     return "\n".join(line for line in lines if line) or None
-
-
-def _url_day(url: str) -> Optional[str]:
-    match = _URL_DAY.search(url.partition("://")[2].partition("?")[0].partition("#")[0])
-    return "-".join(match.groups()) if match else None
 
 
 def _short(value: Optional[str]) -> Optional[str]:
