@@ -664,6 +664,7 @@ def test_who_is_no_author(body: str) -> None:
         (json_ld({**NEWS, "datePublished": "2026-01-12"}) + meta(article__published_time=WHEN), "", URL, WHEN),
         (json_ld({**NEWS, "datePublished": "2026-01-12 17:30"}) + meta(article__published_time=WHEN), "", URL, WHEN),
         (json_ld({**NEWS, "datePublished": "2026-01-12"}) + meta(article__published_time="2025-05-01T10:00:00Z"), "", URL, "2026-01-12T00:00:00+00:00"),
+        (json_ld({**NEWS, "datePublished": "12.01.2026 17:30 Uhr"}) + meta(article__published_time=WHEN), "", URL, WHEN),
         # A template's year is passed over, and the next is asked.
         (json_ld({**NEWS, "datePublished": "99999-01-01T00:00:00Z"}) + meta(article__published_time=WHEN), "", URL, WHEN),
         (json_ld({**NEWS, "datePublished": "2062-01-12T00:00:00Z"}) + meta(article__published_time=WHEN), "", URL, WHEN),

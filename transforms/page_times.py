@@ -18,7 +18,7 @@ _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the web has nothing older; 0000-
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH = re.compile(r"\s*(\d{10}|\d{13})(?:\.\d+)?\s*")
 _URL_DAY = re.compile(r"/((?:19|20)\d{2})[/-]?(0[1-9]|1[0-2])[/-]?(0[1-9]|[12]\d|3[01])(?=[/_.-]|$)")
-_HAS_ZONE = re.compile(r"(?:\d\s*Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2}|:\d{2}[+-]\d{2})\)?\s*\Z", re.IGNORECASE)
+_HAS_ZONE = re.compile(r"(?:\d\s*Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2}|:\d{2}[+-]\d{2})\)?\s*\Z")
 _HAS_CLOCK = re.compile(r"\d:\d\d|T\d{4}")
 _MONTH_FIRST_COUNTRIES = frozenset(("us", "ph", "pr", "fm", "pw"))
 _MANY_ORDERS = frozenset(("en", "fil", "tl"))  # languages whose countries differ on day and month
