@@ -1,4 +1,4 @@
-"""What goes on beside the graph in the process that works: status pages, upkeep of the lake, how the feeds stand.
+"""What goes on beside the graph in the process that works: status pages, upkeep, memory, how the feeds stand.
 
 Started with the first bundle, once a process (`transforms.acquire_on_ticks.Attendant`), wherever the engine's workers
 run. Nothing here decides anything about rows.
@@ -18,6 +18,7 @@ from transforms import telemetry
 from transforms.acquire_on_ticks import AcquisitionService, service_of
 from transforms.commit_on_bundles import commit_service_of
 from transforms.lake import Lake, open_lake
+from transforms.return_memory import return_free_memory
 from transforms.upkeep import Upkeep
 from transforms.watch_feeds import watch_feeds
 
@@ -28,6 +29,7 @@ LEAST_SILENT_SECONDS = 60.0  # a machine that sleeps or a page that is cut off t
 START_SECONDS = 180.0  # engine, workers and their imports on a slow machine; measured 6 to 20 s
 FIRST_STANDING_SECONDS = 10.0  # when the first polls are committed
 STANDING_SECONDS = 60.0
+RETURN_MEMORY_SECONDS = 20.0
 LOOK_SECONDS = 1.0
 
 _started = time.time()
@@ -97,10 +99,14 @@ class Attend:
 
 def _attend(service: AcquisitionService, lake: Lake) -> None:
     upkeep, standing_at = Upkeep(lake), time.monotonic() + FIRST_STANDING_SECONDS
+    memory_at = time.monotonic() + RETURN_MEMORY_SECONDS
     while not service.is_winding_down:
         time.sleep(LOOK_SECONDS)
         if (done := upkeep.run_if_due()) is not None and done.error:
             _log.warning("upkeep of the lake: %s", done.error)
+        if time.monotonic() >= memory_at:
+            memory_at = time.monotonic() + RETURN_MEMORY_SECONDS
+            return_free_memory()
         if time.monotonic() >= standing_at:
             standing_at = time.monotonic() + STANDING_SECONDS
             try:

@@ -20,10 +20,11 @@ from typing import Any, Optional
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.errors import UsageError, mask_url, one_line
-from transforms.fetch_pages import PoliteClient, RobotsFile
+from transforms.fetch_pages import RobotsFile
 from transforms.find_feeds import MOST_REQUESTS, Finding, FoundFeed, find_feeds
 from transforms.http import AllowedHost, HttpClient, Proxy, Response, parse_allow_host
 from transforms.pace_hosts import HostBudget, origin_of
+from transforms.polite_client import PoliteClient
 
 SPACING_SECONDS = 1.0
 TIMEOUT_SECONDS = 30.0

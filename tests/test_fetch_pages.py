@@ -12,10 +12,11 @@ from apache_beam.utils.timestamp import Timestamp
 from tests.servers import Reply, Route, ScriptedServer, Seen
 from transforms import fetch_pages
 from transforms.errors import IngestError, TransientError
-from transforms.fetch_pages import HostMemory, Outcome, PageFetcher, PoliteClient
+from transforms.fetch_pages import HostMemory, Outcome, PageFetcher
 from transforms.http import HttpClient
 from transforms.pace_hosts import HostBudget
 from transforms.page_reservations import DEFAULT_SIGNALS, SIGNALS
+from transforms.polite_client import PoliteClient
 
 STORY = "<p>" + "The ferry to Orlo Island stayed in harbour while its engine was looked at. " * 20 + "</p>"
 HOSTS = ("news.test", "other.test", "go.test", "consent.group.test")

@@ -40,6 +40,8 @@ ROOMS = {
     "extract_text": {
         "extract_core",
         "find_story",
+        "story_edges",
+        "walk_page",
         "page_metadata",
         "collect_metadata",
         "page_times",
@@ -59,6 +61,7 @@ ROOMS = {
         "gather_sitemaps",
         "entry_pages",
         "fetch_pages",
+        "polite_client",
         "look_at_page",
         "read_page",
         "page_reservations",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional, Union
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Optional, Union
 import pytest
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from transforms import gather_sitemaps
 from transforms import parse_sitemap as parse_sitemap_module
 from transforms.errors import IngestError, RejectedError, TransientError
 from transforms.gather_sitemaps import choose_nested, gather_nested
@@ -462,6 +464,20 @@ def gather(
 
 def on_paper(name: str, lastmod: str = "") -> str:
     return nested(f"https://paper.example/{name}", lastmod)
+
+
+def test_choosing_among_many_names_holds_no_event_loop_up(monkeypatch: pytest.MonkeyPatch):
+    chosen_by: list[threading.Thread] = []
+
+    def choose(*args: Any, **options: Any) -> tuple[NestedSitemap, ...]:
+        chosen_by.append(threading.current_thread())
+        return choose_nested(*args, **options)
+
+    monkeypatch.setattr(gather_sitemaps, "choose_nested", choose)
+    for many in (2, 1_000):
+        names = "".join(on_paper(f"{n}.xml") for n in range(many))
+        gather({"sitemap.xml": index(names), "0.xml": urlset(page(A))})
+    assert [thread is threading.main_thread() for thread in chosen_by] == [True, True, False, True]
 
 
 def test_an_index_gives_the_entries_of_what_it_names():

@@ -22,6 +22,7 @@ from apache_beam.utils.timestamp import Duration
 from pipelines import cli
 from pipelines.reclean_command import Reclean, Wanted, clean_again, is_whole
 from tests.conftest import NOON
+from tests.kill_points import kill_at
 from tests.test_site_lines import line, store
 from tests.test_upkeep import LONG_AFTER, all_rows, memory_of, reopened
 from transforms import lake as lake_module
@@ -413,19 +414,7 @@ def test_without_a_lake_there_is_nothing_to_do(tmp_path: Path, capsys: pytest.Ca
 
 
 def main(root: str, point: str) -> None:
-    def die(name: str) -> None:
-        if name == point:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    lake_module.on_point = die
-    if point == "in_file":
-        write = pq.ParquetWriter.write_table
-
-        def write_half(self: Any, *args: Any, **kwargs: Any) -> None:
-            write(self, *args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        pq.ParquetWriter.write_table = write_half
+    kill_at(point)
     lake = open_lake(root, create=False)
     Reclean(lake, Wanted(), OpenSiteLines(root)()).run()
 

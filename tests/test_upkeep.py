@@ -22,6 +22,7 @@ import pytest
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from tests.conftest import NOON
+from tests.kill_points import kill_at
 from transforms import commit as commit_module
 from transforms import lake as lake_module
 from transforms.check_books import check_books
@@ -645,19 +646,7 @@ def main(what: str, root: str, point: Optional[str] = None) -> None:
         print(new)
         return
 
-    def die(name: str) -> None:
-        if name == point:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    lake_module.on_point = die
-    if point == "in_file":
-        write = pq.ParquetWriter.write_table
-
-        def write_half(self: Any, *args: Any, **kwargs: Any) -> None:
-            write(self, *args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        pq.ParquetWriter.write_table = write_half
+    kill_at(point)
     folds = 0
     enough = Path(root).parent / "enough"
     while True:

@@ -40,12 +40,13 @@ from transforms.dead_letters import failure_of
 from transforms.entry_pages import attempt_by_content, feed_text_stands_in, ids_change, page_of
 from transforms.errors import IngestError, LakeError, RejectedError, mask_url
 from transforms.feed_parser import FeedParser
-from transforms.fetch_pages import HostMemory, Outcome, PageAnswer, PageFetcher, PoliteClient, Turn
+from transforms.fetch_pages import HostMemory, Outcome, PageFetcher
 from transforms.gather_sitemaps import gather_nested
 from transforms.harvest_queue import HarvestQueue, Item
 from transforms.http import AllowedHost, HttpClient, Proxy, Response
 from transforms.pace_hosts import HostBudget
 from transforms.page_reservations import DEFAULT_SIGNALS
+from transforms.polite_client import PoliteClient, Turn
 from transforms.poll_feeds import (
     LONGEST_SECONDS,
     SHORTEST_SECONDS,
@@ -55,6 +56,7 @@ from transforms.poll_feeds import (
     read_answer,
     request_headers,
 )
+from transforms.read_page import PageAnswer
 from transforms.records import FeedEntry, FeedSpec, FeedState, KnownContent, Page, ParsedFeed, Poll, entry_id_of
 
 _log = logging.getLogger("newsbeam.acquire")

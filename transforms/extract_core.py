@@ -63,7 +63,7 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # what un
 _TAG_BEGIN = re.compile(rb"<[A-Za-z]")
 _HIDDEN_BEGIN = re.compile(rb"<(?:script|style)[\s>/]", re.IGNORECASE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_SENTENCE_END = re.compile(r"[.!?…。！？؟।॥։][\"'”’»›)\]]*(?:\s|$)|[。！？]")
+_SENTENCE_END = re.compile(r"[.!?…。！？؟।॥։][\"'”’»›“‘)\]]*(?:\s|$)|[。！？]")
 _MARKUP = re.compile(r"<(?:/?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,2000})?/?|!--)|&(?:[a-zA-Z]{2,8}|#\d{1,6});")
 _BINARY_LEFT = "\ufffd"
 
@@ -202,6 +202,10 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int) -> str:
     if story is not None and (story.chars >= _SURE_CHARS or story.share >= 0.8) and story.share >= 0.4:
         return _tidy("\n".join(story.lines))
     own = _tidy("\n".join(story.lines)) if story is not None else ""
+    if len(own) < _SURE_CHARS and tree.find(".//noscript") is not None:
+        unscripted = find_story(tree, metadata.titles, metadata.description, without_scripts=True)
+        if unscripted is not None and unscripted.chars > max(_SURE_CHARS, 2 * len(own)):
+            return _tidy("\n".join(unscripted.lines))
     if tags > _MOST_COMPARED_TAGS or _nests_tables(tree):
         return own
     lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)

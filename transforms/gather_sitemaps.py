@@ -9,6 +9,8 @@ Decisions:
 Limits: of an archive that was there before the first poll only what the bound allows is ever read.
 """
 
+import asyncio
+import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -23,6 +25,7 @@ from transforms.records import NestedSitemap, ParsedFeed, newest_first
 
 MOST_GATHERED = 50_000
 MOST_NESTED = 5  # requests that one poll of an index leads to: the newest lists hold the newest pages
+_MANY_NESTED = 500  # names, from which on choosing among them would hold the event loop up
 OVERLAP_SECONDS = 86_400.0  # a lastmod may be a mere day, in any zone
 _NEWS_NAME = re.compile(r"news|latest|recent|nachrichten|noticia|actualit|notizi|novosti", re.IGNORECASE)
 _NO_STORIES_NAME = re.compile(
@@ -95,7 +98,13 @@ async def gather_nested(
     asked = {address_key(url)}
     entries = {entry.key: entry for entry in first.entries}
     warnings, error, has_read = list(first.warnings), None, False
-    waiting, left = list(choose_nested(first.nested, now=now, since=since, most=most)), most
+
+    async def choose(nested: Sequence[NestedSitemap], most: int) -> tuple[NestedSitemap, ...]:
+        # Fifty thousand names take a second: beside the loop, whose other hosts go on.
+        work = functools.partial(choose_nested, nested, now=now, since=since, most=most)
+        return await asyncio.to_thread(work) if len(nested) > _MANY_NESTED else work()
+
+    waiting, left = list(await choose(first.nested, most)), most
     if len(waiting) < len(first.nested):
         warnings.append("sitemaps_left_out")
     while waiting and left > 0:
@@ -115,7 +124,7 @@ async def gather_nested(
         warnings.extend(parsed.warnings)
         for entry in parsed.entries:
             entries.setdefault(entry.key, entry)
-        waiting = [*choose_nested(parsed.nested, now=now, since=since, most=left), *waiting]
+        waiting = [*await choose(parsed.nested, left), *waiting]
     if error is not None and not has_read and not entries:
         raise error
     newest = sorted(entries.values(), key=newest_first)

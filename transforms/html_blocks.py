@@ -36,8 +36,9 @@ _OTHER_THAN_STORY = re.compile(
     r"|addtoany|sharethis|related|relateds|recirc|recirculation|recommend|recommended|recommends|recommendation"
     r"|recommendations|recos?|newsletter|newsletters|subscribe|subscription|signup|sign--up|abo|promo|promos"
     r"|promotion|promobox|ad|ads|adv|advert|adverts|advertisement|advertising|adslot|adbox|sponsor|sponsored"
-    r"|sponsors|werbung|anzeige|publicidad|pub|dfp|outbrain|taboola|plista|nativendo|comments?|commenting"
-    r"|disqus|discussion|respond|kommentare?|comentarios|commentaires|caption|captions|credit|credits|copyright"
+    r"|sponsors|werbung|anzeige|publicidad|pub|dfp|outbrain|taboola|plista|nativendo|comment(?!ar|at)[a-z]*"
+    r"|disqus|discussion|respond|(?:leser|nutzer)?kommentare?|kommentar(?:bereich|liste|box)|comentarios?|commentaires|commenti"
+    r"|reacties|yorumlar|caption|captions|credit|credits|copyright"
     r"|imagecaption|img--desc|bildunterschrift|excerpt|excerpts|profile|profiles|register|registration|byline"
     r"|bylines|author|authors|autor|autoren|writer|writers|auteur|bio|biography|contributors?|tags|taglist"
     r"|tag--list|topics|keywords|breadcrumb|breadcrumbs|crumbs|pagination|pager|pagenav|sidebar|rail"
@@ -73,12 +74,13 @@ _LOOSE_LABELS = frozenset((
 ))  # fmt: skip
 # Long threads and lists may outweigh a short story, so their weight proves nothing.
 _FIRM_LABELS = frozenset((
-    "<footer>", "comment", "commenting", "comments", "consent", "cookie", "cookies", "discussion", "disqus",
-    "excerpt", "excerpts", "gdpr", "kommentar", "kommentare", "newsletter", "onetrust", "outbrain", "plista",
+    "<footer>", "comments", "consent", "cookie", "cookies", "discussion", "disqus", "excerpt", "excerpts", "gdpr",
+    "newsletter", "onetrust", "outbrain", "plista",
     "recommendations", "recommended", "related", "respond", "taboola",
 ))  # fmt: skip
 # Places beside or below a story, whatever stands there.
 BESIDE_STORY = frozenset(("<aside>", "<footer>", "footer", "rail", "right--rail", "sidebar"))
+_COMMENTS = re.compile(r"(?:leser|nutzer)?komm?entar|comm?ent|reacties|yorumlar")
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 # Spans for screen readers repeat or explain what stands beside them.
 READ_ALOUD = frozenset(["sr--only", "screen--reader", "visually--hidden", "visuallyhidden"])
@@ -180,6 +182,16 @@ def is_wrong_label(word: str, weight: int, clean: int, total: int) -> bool:
     return weight > (_LOOSE_SHARE if word in _LOOSE_LABELS else _USUAL_SHARE) * total
 
 
+def _word(found: str) -> str:
+    word = found.strip("-")
+    return "comments" if _COMMENTS.match(word) else word
+
+
+def names_of(element: Any) -> str:
+    """Return the words of the element's class in lower case, hyphens around and two between: ``-entry--title-``."""
+    return "-" + "--".join(_WORDS.findall((element.get("class") or "")[:_MOST_LABEL_CHARS])).lower() + "-"
+
+
 def labels_of(element: Any) -> tuple[str, ...]:
     """Return the words of the element's class and id that say it is something else than the story."""
     if element.tag in HEADINGS:
@@ -198,7 +210,7 @@ def labels_of(element: Any) -> tuple[str, ...]:
         words = (
             ()
             if _ALSO_STORY.search(split)
-            else tuple(dict.fromkeys(m[0].strip("-") for m in _OTHER_THAN_STORY.finditer(split)))
+            else tuple(dict.fromkeys(_word(m[0]) for m in _OTHER_THAN_STORY.finditer(split)))
         )
         _labels_seen[label] = words
     if element.tag != "p" and (element.get("aria-hidden") == "true" or _UNSEEN.search(element.get("style") or "")):
