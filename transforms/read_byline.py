@@ -51,6 +51,11 @@ _PICTURES = re.compile(
     r"photo|foto|fotó|image|picture|illustration|video|camera|graphic|bild|grafik|zdjęci|фото|видео|تصوير|फोटो|摄影|撮影|사진)",
     re.IGNORECASE,
 )
+_OTHERS_WORK = re.compile(
+    r"(?:edit(?:ed|ing)|translat(?:ed|ion)|additional reporting|with additional reporting) by|(?:with )?files from|"
+    r"redigiert von|übersetzt von|traduit par|traducido por|tradotto da",
+    re.IGNORECASE,
+)
 _PARTED = re.compile(
     r"\s*(?:\s[-–—]\s|[;|•、，،,/](?:\s(?:and|und|et|y|e|&)\s)?|\s(?:and|und|et|avec|with|mit|con|com|&|और|एवं|và)\s|(?<=[가-힣])[·ㆍ](?=[가-힣]))\s*",
     re.IGNORECASE,
@@ -129,7 +134,7 @@ def names_in(stated: str) -> list[str]:
         for name in _parted_where_both_are_names(piece):
             if name and _SUFFIX.fullmatch(name) and names:
                 names[-1] += f", {name}"
-            elif not _PICTURES.match(name):
+            elif not _PICTURES.match(name) and not _OTHERS_WORK.match(name):
                 names.append(_bare_name(name))
     names = [name for name in names if _is_name(name)]
     people = [name for name in names if not any(_ROLE.fullmatch(word) for word in _WORD.findall(name))]
