@@ -62,6 +62,46 @@ def test_the_short_way_through_iso_8601_gives_what_the_long_one_does(moment: dat
     assert read_date(written) == read_dates._read_any(written)
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["12 जनवरी 2026", "१२ जनवरी २०२६", "12 جنوری 2026", "١٢ يناير ٢٠٢٦", "12 كانون الثاني 2026", "12 ינואר 2026", "12 בינואר 2026",
+     "12 ژانویه 2026", "12 জানুয়ারি 2026", "2026 m. sausio 12 d.", "12 tháng 1, 2026", "12 Tháng 1 2026", "12 มกราคม 2026"],
+)  # fmt: skip
+def test_months_of_further_languages(written: str):
+    assert read_date(written) == datetime(2026, 1, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "written", ["12 تشرين الأول 2026", "12 أكتوبر/تشرين الأول 2026", "12 ตุลาคม 2569", "12 okt 2026"]
+)
+def test_months_of_two_words_and_years_of_another_count(written: str):
+    assert read_date(written) == datetime(2026, 10, 12, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "written, day_first, day",
+    [
+        ("03/05/2026", None, None),
+        ("03/05/2026", True, (5, 3)),
+        ("03/05/2026", False, (3, 5)),
+        ("03/05/2026 17:30", True, (5, 3)),
+        ("03/25/2026", True, (3, 25)),
+        ("25/03/2026", False, (3, 25)),
+        ("03/05/2026 5:30 PM", None, (3, 5)),
+        ("03/05/2026 5:30 PM", True, (5, 3)),
+        ("03-05-2026", None, (5, 3)),
+        ("03.05.2026", False, (5, 3)),
+        ("2026/03/05", True, (3, 5)),
+    ],
+)
+def test_who_reads_says_whether_the_day_comes_first(
+    written: str, day_first: Optional[bool], day: Optional[tuple[int, int]]
+):
+    seconds = read_date(written, day_first=day_first)
+    read = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    assert (read and (read.month, read.day)) == day
+
+
 NOON = 1_772_539_200.0  # 2026-03-03T12:00:00Z
 
 

@@ -28,7 +28,12 @@ SUFFIX_CHARS = 120  # no name of a site with its section is longer
 # "&amp;amp;#039;" is one entity, escaped three times.
 _ENTITY = re.compile(r"&(?:amp;|#0{0,4}38;|#x0{0,4}26;)*(#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,20}\d{0,2});", re.IGNORECASE)
 _SPACE = re.compile(r"[\s\u200b\ufeff]+")
-_SEPARATOR = re.compile(r" (?:[-–—|·•»›]|::) |\s?[|｜丨_](?=\S)|\s?[|｜丨](?=\s)")
+# Between letters of East Asia a dash stands without spaces; French sets a colon between two.
+_EAST_ASIAN = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SEPARATOR = re.compile(
+    r" (?:[-–—|·•»›:]|::) |\s?[|｜丨_](?=\S)|\s?[|｜丨](?=\s)"
+    rf"|(?<=[{_EAST_ASIAN}])[-－–—]{{1,2}}(?=[{_EAST_ASIAN}])"
+)
 _SECTION = re.compile(
     r"(?:local |world |top |latest |breaking )?(?:news|sports?|politics|business|world|opinion|culture|entertainment|"
     r"lifestyle|health|tech(?:nology)?|science|economy|national|international)|"

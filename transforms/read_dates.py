@@ -12,7 +12,8 @@ Decisions:
     * What names no zone is UTC, except in Korean, which is written in one zone. Abbreviations that several zones share
       mean the one with the most readers (IST is India's, CST North America's).
 
-Limits: calendars other than the Gregorian; names of zones by city; a zone that is no zone is passed over.
+Limits: calendars other than the Gregorian, but for the years of Thai dates; names of zones by city; a zone that is no
+zone is passed over.
 
 Source: RFC 5322, 3.3 and 4.3; ISO 8601; names of months from the Unicode CLDR.
 """
@@ -49,7 +50,7 @@ _YEAR_FIRST = re.compile(
     r"(?<![0-9])([0-9]{4})\s?[-/.年년]\s?([0-9]{1,2})(?:\s?[-/.月월]\s?([0-9]{1,2})(?![0-9])|\s?[月월]?\s*\Z)"
 )
 _YEAR_LAST = re.compile(r"(?<![0-9])([0-9]{1,2})([./-])\s?([0-9]{1,2})\2\s?([0-9]{4})(?![0-9])")
-_WORD = re.compile(r"[0-9]+|[^\W\d_]+")
+_WORD = re.compile(r"[0-9]+|(?:[^\W\d_]|[\u0900-\u0eff])+")
 
 _ZONES = {
     name: round(hours * 60)
@@ -66,27 +67,57 @@ _KOREAN, _KOREAN_MINUTES = re.compile("[가-힣]"), 9 * 60
 
 # A word with a star is the beginning of names; the others are whole names or abbreviations.
 _MONTHS_AS_WRITTEN = (
-    "jan* ene enero gen gennaio gener ian* янв* яну* січ* ιαν* oca ocak sty styczen stycznia led leden ledna tammi*"
-    " يناير",
-    "feb* fev* фев* лют* φεβ* sub subat lut luty lutego unor* helmi* فبراير",
-    "mar mars march marz* marc marco marca marcius marec martie mart mrz mrt maart maalis* marzec brez* мар март*"
-    " берез* μαρ* مارس",
-    "apr* avr* abr* апр* квіт* απρ* nis nisan kwi* dub duben dubna huhti* أبريل",
-    "may mai maio mayo maj maja maggio mag mei majus mayis maig touko* kvet* май мая мај трав* μαι* مايو",
-    "jun* giu* juin haz haziran cze czerwiec czerwca cerven cervna kesa* июн* юни черв* ιουν* ιον يونيو",
-    "jul* lug* juil* tem temmuz lip lipiec lipca cervenec cervence heina* июл* юли лип* ιουλ* ιολ يوليو",
-    "aug* ago* agu* aou* sie sierpnia sierpien srp* elo* авг* серп* αυγ* أغسطس",
-    "sep* set setembro settembre szept* wrz* zari syys* eyl* сен* сеп* верес* σεπ* سبتمبر",
-    "oct* okt* out outubro ott* ekim eki paz pazd* rij* loka* окт* жовт* οκτ* أكتوبر",
-    "nov* lis listopad* kas kasim marras* ноя* ное* лист* νοε* نوفمبر",
-    "dec* dez* dic* des desember desembre gru* pros prosinec prosince joulu* ara aralik дек* груд* δεκ* ديسمبر",
+    "jan* ene enero gen gennaio gener ian* jaanuar* yanvar* sijecnja sausio янв* яну* січ* ιαν* oca ocak sty"
+    " styczen stycznia led leden ledna tammi* يناير جانفي جنوری ژانویه ינואר जनवरी जन जानेवारी জানুয়ারি"
+    " জানুয়ারী มกราคม",
+    "feb* fev* veebruar* veljace vasario shkurt* фев* лют* φεβ* sub subat lut luty lutego unor* helmi* فبراير"
+    " فيفري شباط فروری فوریه פברואר फ़रवरी फरवरी फेब्रुवारी ফেব্রুয়ারি ফেব্রুয়ারী กุมภาพันธ์",
+    "mar mars march marz* marc marco marca marcius marec martie marts mart mrz mrt maart maalis* marzec brez*"
+    " ozujka kovo мар март* берез* μαρ* مارس آذار مارچ מרץ מרס मार्च মার্চ มีนาคม",
+    "apr* avr* abr* prill* апр* квіт* απρ* nis nisan kwi* dub duben dubna huhti* travnja balandzio أبريل أفريل"
+    " نيسان اپریل آوریل אפריל अप्रैल एप्रिल এপ্রিল เมษายน",
+    "may mai maio mayo maj maja maijs maggio mag mei majus mayis maig touko* kvet* svibnja geguzes май мая мај"
+    " трав* μαι* مايو ماي أيار مئی מאי मई মে พฤษภาคม",
+    "jun* giu* juin juuni* iun* iyun* qershor* haz haziran cze czerwiec czerwca cerven cervna kesa* lipnja"
+    " birzelio июн* юни черв* ιουν* ιον يونيو جوان حزيران جون ژوئن יוני जून জুন มิถุนายน",
+    "jul* lug* juil* juuli* iul* iyul* korrik* tem temmuz lip lipiec lipca cervenec cervence heina* srpnja"
+    " liepos июл* юли лип* ιουλ* ιολ يوليو يوليوز جويلية تموز جولائی ژوئیه יולי जुलाई जुलै জুলাই กรกฎาคม",
+    "aug* ago* agu* aou* avgust* avqust* gusht* sie sierpnia sierpien srp* elo* kolovoza rugpjucio авг* серп*"
+    " αυγ* أغسطس غشت أوت آب اگست اوت אוגוסט अगस्त ऑगस्ट আগস্ট สิงหาคม",
+    "sep* set setembro settembre szept* sentabr* sentyabr* shtator* wrz* zari syys* eyl* rujna rugsejo сен*"
+    " сеп* верес* σεπ* سبتمبر شتنبر أيلول ستمبر سپتامبر ספטמבר सितंबर सितम्बर सप्टेंबर সেপ্টেম্বর กันยายน",
+    "oct* okt* out outubro ott* ekim eki paz pazd* rij* loka* tetor* spalio окт* жовт* οκτ* أكتوبر اکتوبر"
+    " اکتبر אוקטובר अक्टूबर अक्तूबर ऑक्टोबर অক্টোবর ตุลาคม",
+    "nov* noi* noyabr* nentor* lis listopad* kas kasim marras* studenog studenoga lapkricio ноя* ное* лист*"
+    " νοε* نوفمبر نونبر نومبر نوامبر נובמבר नवंबर नवम्बर नोव्हेंबर নভেম্বর พฤศจิกายน",
+    "dec* dez* dic* des desember desembre detsember* dekabr* dhjetor* gru* pros prosinec prosince prosinca"
+    " joulu* ara aralik gruodzio дек* груд* δεκ* ديسمبر دجنبر دسمبر دسامبر דצמבר दिसंबर दिसम्बर डिसेंबर"
+    " ডিসেম্বর ธันวาคม",
 )
+# Months of two words, as the Levant and Vietnam have them.
+_TWO_WORDS = (("كانون الثاني", "jan"), ("تشرين الاول", "oct"), ("تشرين الثاني", "nov"), ("كانون الاول", "dec"))
+_THANG = re.compile(r"\bthang ([1-9]|1[0-2])\b")
+_ENGLISH = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_BUDDHIST_YEARS = 543  # Thai dates count from 543 BC; no date of ours is in the 25th century
+
+
+# From Devanagari to Lao marks are vowels, and tell words apart.
+_INDIC_FIRST, _INDIC_LAST = "\u0900", "\u0eff"
 
 
 def _folded(text: str) -> str:
-    """Lower case without accents, so that März, Marz and MÄRZ are one word."""
+    """Lower case without accents, so that März, Marz and MÄRZ are one word; all digits as 0 to 9."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFD", text.casefold().replace("ı", "i"))
-    return unicodedata.normalize("NFC", "".join(c for c in decomposed if unicodedata.category(c) != "Mn"))
+    kept = (_folded_char(c) for c in decomposed if unicodedata.category(c) != "Mn" or _INDIC_FIRST <= c <= _INDIC_LAST)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _folded_char(char: str) -> str:
+    """A digit of any script as ours; other characters are themselves."""
+    digit = unicodedata.decimal(char, None)
+    return char if digit is None else str(digit)
 
 
 _NAMED = {
@@ -97,11 +128,12 @@ _NAMED = {
 _LONGEST = max(map(len, _NAMED))
 
 
-def read_date(text: str) -> Optional[float]:
+def read_date(text: str, *, day_first: Optional[bool] = None) -> Optional[float]:
     """Return a date as seconds since the epoch; None where it names no day.
 
     Args:
-        text: as written in a feed or an archive. What names no zone is read as UTC.
+        text: as written in a feed, a page or an archive. What names no zone is read as UTC.
+        day_first: whether the day stands before the month between slashes; None where nobody knows.
     """
     if _ISO.match(text):
         try:
@@ -109,7 +141,7 @@ def read_date(text: str) -> Optional[float]:
             return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
         except ValueError:  # 24:00, and days that there are not
             pass
-    return _read_any(text)
+    return _read_any(text, day_first)
 
 
 def date_seconds(
@@ -142,19 +174,19 @@ def believe_date(seconds: Optional[float], *, now_seconds: float, warnings: list
     return round(seconds * 1_000_000)
 
 
-def _read_any(text: str) -> Optional[float]:
+def _read_any(text: str, day_first: Optional[bool] = None) -> Optional[float]:
     if len(text) > MOST_CHARS:
         return None
     text = _folded(" ".join(unicodedata.normalize("NFKC", text).split()))
     if _EPOCH.match(text):
         return int(text) / (1000.0 if len(text) == 13 else 1.0)
     try:
-        return _read(text)
+        return _read(text, day_first)
     except (ValueError, OverflowError):  # a day, hour or year that there is not
         return None
 
 
-def _read(text: str) -> Optional[float]:
+def _read(text: str, day_first: Optional[bool]) -> Optional[float]:
     compact = _COMPACT.match(text)
     if compact:
         year, month, day_of_month, *clock_read = (int(number) for number in compact.groups("0"))
@@ -163,11 +195,13 @@ def _read(text: str) -> Optional[float]:
         return (day + _clock(*clock_read) - timedelta(minutes=minutes)).timestamp()
     time = _TIME.search(text)
     if time is None:
-        found = _day_of(text, american=False)
+        found = _day_of(text, day_first)
         return None if found is None else found.timestamp()
     minutes, end = _zone_after(text, time.end())
     half = time["after"] or time["after12"]
-    found = _day_of(f"{text[: time.start()]} {text[end:]}", american=half is not None)
+    if day_first is None and half is not None:
+        day_first = False
+    found = _day_of(f"{text[: time.start()]} {text[end:]}", day_first)
     if found is None:
         return None
     hour = int(time["hour"] or time["hour12"])
@@ -200,18 +234,22 @@ def _zone_after(text: str, at: int) -> tuple[int, int]:
     return minutes if zone["sign"] == "+" else -minutes, zone.end()
 
 
-def _day_of(text: str, *, american: bool) -> Optional[datetime]:
+def _day_of(text: str, day_first: Optional[bool]) -> Optional[datetime]:
     found = _YEAR_FIRST.search(text)
     if found:
         return datetime(int(found[1]), int(found[2]), int(found[3] or 1), tzinfo=UTC)
     found = _YEAR_LAST.search(text)
     if found:
         first, second, year = int(found[1]), int(found[3]), int(found[4])
-        if second > 12 or (american and found[2] == "/"):
+        if second > 12 or (found[2] == "/" and first <= 12 and day_first is False):
             first, second = second, first
-        elif found[2] == "/" and first <= 12 and first != second:
+        elif found[2] == "/" and first <= 12 and first != second and day_first is None:
             return None
         return datetime(year, second, first, tzinfo=UTC)
+    if not text.isascii():
+        for words, month in _TWO_WORDS:
+            text = text.replace(words, month)
+    text = _THANG.sub(lambda found: _ENGLISH[int(found[1]) - 1], text)
     return _named_day(_WORD.findall(text))
 
 
@@ -230,7 +268,9 @@ def _named_day(words: list[str]) -> Optional[datetime]:
             return None
         return datetime(int(after[0]) + (2000 if int(after[0]) < 50 else 1900), month, int(before), tzinfo=UTC)
     day = before if _is_day(before) else next((number for number in after if number != years[0]), "")
-    return datetime(int(years[0]), month, int(day), tzinfo=UTC) if _is_day(day) else None
+    year = int(years[0])
+    year -= _BUDDHIST_YEARS if year >= 2400 else 0
+    return datetime(year, month, int(day), tzinfo=UTC) if _is_day(day) else None
 
 
 def _is_day(number: str) -> bool:
@@ -249,6 +289,8 @@ def _number_before(words: list[str], at: int) -> str:
 
 def _month_of(word: str) -> int:
     month, _ = _NAMED.get(word, (0, False))
+    if not month and word[0] == "ב":  # Hebrew writes "in January" as one word
+        month, _ = _NAMED.get(word[1:], (0, False))
     for length in range(min(len(word) - 1, _LONGEST), 2, -1):
         if month:
             break
