@@ -1,7 +1,10 @@
 """Cruft of invented publishers in scripts and languages beyond western Europe, and news in the words of cruft.
 
-The blocks (tests/golden/cruft/unseen_scripts) were written before the rules of these languages were widened, when
-24 % of them went (23 % over kinds and languages). The same rules as in test_eval_unseen_cruft: a block counts as removed when exactly the story is left.
+The blocks (tests/golden/cruft/unseen_scripts) were written, from what each kind is and how publishers word it, before the
+rules of these languages were widened: 24 % of them went then (23 % over kinds and languages), and 97 of the checks of
+news failed. Since then they have been worked with, and say only that nothing is lost again. A block counts as removed
+when exactly the story is left; a line of news must stay as the first line, in mid-story, as the last line, and before
+a share button; a heading must stay in mid-story.
 """
 
 import tomllib
@@ -65,9 +68,13 @@ def test_news_that_looks_like_cruft_stays(language: str) -> None:
     story = read("stories")[language]["lines"]
     news = read("negatives")[language]
     gone = []
-    for line in news["lines"]:
+    for line in (*news["lines"], *news["later"]):
         between, under = [*story[:2], line, *story[2:]], [*story, line]
         gone += [(line, "between") for left in [kept(between, language)] if left != between]
         gone += [(line, "under") for left in [kept(under, language)] if left != under]
         gone += [(line, "shared") for left in [kept([*under, news["share"]], language)] if left != under]
+        gone += [(line, "first") for left in [kept([line, *story], language)] if left != [line, *story]]
+    for heading in news["headings"]:
+        between = [*story[:2], heading, *story[2:]]
+        gone += [(heading, "heading") for left in [kept(between, language)] if left != between]
     assert not gone
