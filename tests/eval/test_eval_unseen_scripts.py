@@ -2,10 +2,10 @@
 
 The blocks (tests/golden/cruft/unseen_scripts) were written, from what each kind is and how publishers word it, before
 the rules of these languages were widened: 24 % of them went then (23 % over kinds and languages), and 97 of the
-checks of news failed. A second batch was written before the rules were tried on it: 34 % went. Since then they have
-been worked with, and say only that nothing is lost again. A block counts as removed when exactly the story is left; a
-line of news must stay as the first line, in mid-story, as the last line, and before a share button; a heading must
-stay in mid-story.
+checks of news failed. A second batch was written before the rules were tried on it: 34 % went; a third after rules of
+words had joined those of phrases: 72 %. Since then they have been worked with, and say only that nothing is lost
+again. A block counts as removed when exactly the story is left; a line of news must stay as the first line, in mid-
+story, as the last line, and before a share button; a heading must stay in mid-story.
 """
 
 import tomllib
