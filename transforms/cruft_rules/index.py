@@ -25,7 +25,7 @@ KEY_CHARS = 3
 MOST_BRANCHES = 600  # a pattern with more beginnings is filed as one that may start with anything
 MOST_KEYS = 20_000  # bound of the cache on hostile text
 _LEADING = re.compile(r"[\W_]*")
-_DIGITS = {ord(c): "0" for c in "123456789"}  # all digits are filed under 0
+_DIGITS = {ord(zero) + n: "0" for zero in "0٠۰०০௦๐０" for n in range(10)}  # all digits are filed under 0
 _NONWORD = re.compile(r"[\W_]")
 
 
@@ -134,9 +134,8 @@ def _walk(items: Sequence[Any], prefixes: set[str]) -> tuple[set[str], set[str]]
             chars = _chars_of(value)
             if chars is None:
                 if _is_punctuation(value):
-                    prefixes = {p for p in prefixes if not p} | set()
-                    if not prefixes:
-                        break
+                    done |= {p for p in prefixes if p}
+                    prefixes = {p for p in prefixes if not p}
                 else:
                     return done | prefixes, set()
             else:
