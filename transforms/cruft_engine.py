@@ -11,9 +11,6 @@ Decisions:
     Precision first. A marker such as "Related" takes along what follows only as far as it does not read like the
     story; a line that begins with a quotation is somebody's words and stays.
 
-    Repetition is found by word 5-grams that were seen earlier: blind to quotes, spacing and line breaks. A text
-    without a repeated 5-gram, the common case, is done after one set comparison.
-
 Limits:
     Cruft in the middle of a sentence, or in front of a later paragraph on the same line, stays.
 """
@@ -25,6 +22,7 @@ from typing import NamedTuple, Optional, Protocol
 
 from transforms.cruft_rules import Rule, load_rules
 from transforms.cruft_rules.index import Entry, Index
+from transforms.repeated_text import find_repeats
 
 MOST_PASSES = 50  # real pages settle in two or three; the bound keeps hostile input linear
 HEAD_LINES = 8
@@ -40,13 +38,6 @@ STORY_LONG_CHARS = 170  # this long, it does even without the full stop
 CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
 CJK_SHARE = 0.2  # of a text's characters, from which on its words are taken to stand without spaces
 MOST_BETWEEN = 6  # lines between two lines of cruft that go along: a list of tags or buttons
-NGRAM = 5
-CJK_NGRAM = 12
-REPEAT_WORDS = 24  # the shortest run of lines that counts as a repeated body: of three lines, or at the end
-REPEAT_PAIR_WORDS = 40  # of two lines that more follow: a lead may say again what a summary above it said
-REPEAT_LINE_WORDS = 14  # the shortest single paragraph that counts as repeated
-LEAST_REPEATED_NGRAMS = 3  # what the shortest echo repeats; news repeat names of five words now and then
-TEASER_WORDS = 7
 
 _FOLD = {
     **{c: '"' for c in "“”„‟«»″〝〞"},
@@ -665,113 +656,16 @@ class _Strip:
         if self.has_no_repeats:  # lines only go, so none can come
             return
         live = self.live
-        lines = [words_of(self.low[self.starts[i] : self.ends[i]], is_cjk=self.is_cjk) for i in live]
-        n = CJK_NGRAM if self.is_cjk else NGRAM
-        inside = [gram for line in lines for gram in zip(*(line[k:] for k in range(n)), strict=False)]
-        if len(inside) - len(set(inside)) < LEAST_REPEATED_NGRAMS:
+        spans = [(self.starts[i], self.ends[i]) for i in live]
+        lines = [words_of(self.low[start:end], is_cjk=self.is_cjk) for start, end in spans]
+        cut_off = [_CUT_OFF.search(self.low, start, end) is not None for start, end in spans]
+        dropped = find_repeats(lines, cut_off, is_cjk=self.is_cjk)
+        if dropped is None:
             self.has_no_repeats = True
             return
-        flat = [word for line in lines for word in line]
-        grams = list(zip(*(flat[k:] for k in range(n)), strict=False))
-        first_at: dict[tuple[str, ...], int] = {}
-        last_at: dict[tuple[str, ...], int] = {}
-        for at, gram in enumerate(grams):
-            first_at.setdefault(gram, at)
-            last_at[gram] = at
-        begins, at = [], 0
-        for line in lines:
-            begins.append(at)
-            at += len(line)
-        seen = [self._share(grams, b, len(line), n, first_at, before=b) for b, line in zip(begins, lines, strict=True)]
-        # Teasers first: with the teaser gone, the paragraph it was cut from is no repetition.
-        dropped = self._echoes(lines, seen, grams, begins, n, last_at)
-        if not dropped:
-            dropped = self._repeated_runs(lines, seen, begins)
         for at, rule in dropped.items():
             self._drop(live[at], rule, "repeated_body")
         self.live = [i for at, i in enumerate(live) if at not in dropped]
-
-    @staticmethod
-    def _share(
-        grams: Sequence[tuple[str, ...]],
-        begin: int,
-        length: int,
-        n: int,
-        first_at: dict[tuple[str, ...], int],
-        *,
-        before: int,
-    ) -> float:
-        """The share of a line's n-grams that occurred before position `before`; -1 if it is too short to tell."""
-        count = length - n + 1
-        if count < 1:
-            return -1.0
-        return sum(first_at[grams[k]] < before for k in range(begin, begin + count)) / count
-
-    def _repeated_runs(
-        self, lines: Sequence[Sequence[str]], seen: Sequence[float], begins: Sequence[int]
-    ) -> dict[int, str]:
-        """Runs of lines whose every word was there before, in whatever lines."""
-        dropped: dict[int, str] = {}
-        earlier = set()
-        weight = 2 if self.is_cjk else 1
-        at = 0
-        while at < len(lines):
-            if seen[at] < 0.9:
-                earlier.add(" ".join(lines[at]))
-                at += 1
-                continue
-            end = at
-            while end < len(lines) and (seen[end] >= 0.9 or (seen[end] < 0 and " ".join(lines[end]) in earlier)):
-                end += 1
-            words = [len(line) / weight for line in lines[at:end]]
-            whole = sum(words)
-            # A refrain or a chorus comes again too: short lines count only where most of what precedes them returns.
-            if (
-                end - at >= 2
-                and whole >= (REPEAT_WORDS if end - at >= 3 or end == len(lines) else REPEAT_PAIR_WORDS)
-                and (max(words) >= REPEAT_LINE_WORDS or whole >= 0.8 * begins[at] / weight)
-            ) or (end - at == 1 and whole >= REPEAT_LINE_WORDS and " ".join(lines[at]) in earlier):
-                dropped.update((k, "repeat.body") for k in range(at, end))
-            at = end
-        return dropped
-
-    def _echoes(
-        self,
-        lines: Sequence[Sequence[str]],
-        seen: Sequence[float],
-        grams: Sequence[tuple[str, ...]],
-        begins: Sequence[int],
-        n: int,
-        last_at: dict[tuple[str, ...], int],
-    ) -> dict[int, str]:
-        """A teaser that breaks off: a line that a longer one nearby goes on from.
-
-        A pull quote repeats a sentence whole and is kept: so does a story that quotes the same words again.
-        """
-        dropped: dict[int, str] = {}
-        text = [" ".join(line) for line in lines]
-        weight = 2 if self.is_cjk else 1
-        for at, line in enumerate(lines):
-            if not TEASER_WORDS * weight <= len(line) <= 60 * weight:
-                continue
-            i = self.live[at]
-            count = len(line) - n + 1
-            if count < 1:
-                continue
-            later = (
-                sum(last_at[grams[k]] >= begins[at] + len(line) for k in range(begins[at], begins[at] + count)) / count
-            )
-            if max(later, seen[at]) < 0.6:
-                continue
-            cut_off = _CUT_OFF.search(self.low, self.starts[i], self.ends[i]) is not None
-            for other in (*range(max(0, at - 6), at), *range(at + 1, min(len(lines), at + 7))):
-                if other in dropped or len(lines[other]) <= len(line):
-                    continue
-                if cut_off and text[other].startswith(text[at].rsplit(" ", 1)[0]):
-                    dropped[at] = "repeat.teaser"
-                if at in dropped:
-                    break
-        return dropped
 
 
 @cache
