@@ -249,6 +249,7 @@ class _Strip:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.memo: dict[str, _Verdict] = {}
+        self.done: set[tuple[str, int, int]] = set()  # ends of lines as they were when nothing could be taken off
         self.has_no_repeats = False
         at = 0
         for raw in text.split("\n"):
@@ -381,6 +382,8 @@ class _Strip:
 
     def _peel_opener(self, i: int) -> bool:
         start, end = self.starts[i], self.ends[i]
+        if ("opener", start, end) in self.done:
+            return False
         stop = min(end, start + OPENER_CHARS)
         for group, _ in self.groups:
             for entry in group.openers.candidates(self.low, start, stop, group.openers.awake(self.low[start:stop])):
@@ -388,6 +391,7 @@ class _Strip:
                 if match and match.end() > start and not self._is_kept(entry.rule):
                     self._cut_front(i, match.end(), entry.rule)
                     return self.starts[i] < self.ends[i]
+        self.done.add(("opener", start, end))
         return False
 
     def _cut_front(self, i: int, to: int, rule: Rule) -> None:
@@ -636,6 +640,8 @@ class _Strip:
 
     def _peel_suffix(self, i: int) -> bool:
         start, end = self.starts[i], self.ends[i]
+        if ("suffix", start, end) in self.done:
+            return False
         window = max(start, end - SUFFIX_WINDOW_CHARS)
         awake_by_group = [(group.glued, group.glued.awake(self.low[window:end])) for group, _ in self.groups]
         for seam in _SEAM.finditer(self.low, window, end):
@@ -648,6 +654,7 @@ class _Strip:
                         self.cuts.append(Cut(at, end, entry.rule.id, entry.rule.kind))
                         self.ends[i] = start + len(self.low[start:at].rstrip(_EDGE))
                         return True
+        self.done.add(("suffix", start, end))
         return False
 
     # -- repetition -------------------------------------------------------------------------------------------------
