@@ -94,6 +94,8 @@ _NARRATED = re.compile(
     r"\b(?:sagte|teilte|erklärte|so (?:die|der|ein)|laut|riet)\b|\b(?:dijo|según|afirmó|declaró)\b|"
     r"\b(?:selon|a déclaré|raconte|se souvient|a dit)\b|\b(?:disse|ha detto|secondo|afirmou|segundo)\b|"
     r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
+    r"\b(?:advirtió|pidió|explicó|aseguró|aconsejó|contó)\b|\b(?:zei|zegt|aldus|vertelde)\b|\b(?:sade|säger|rådde)\b|"
+    r"\b(?:powiedział|stwierdził|radził|rzekł)|"
     r"сообщил|сказал|заявил|посоветовал|\b[وف]?قالت?\b|ने कहा|से कहा|表示|说道"
 )
 # After such a line under the story nothing of it comes; the lines of a page's own furniture between them go along.
@@ -115,7 +117,37 @@ _CLOSING = frozenset(
         "wire_credit",
     }
 )
+# What is said of a company, a writer or a shop always holds; what happened on a day is news.
+_TIMELESS = frozenset({"affiliate", "author_bio", "finance_disclosure", "opinion_note", "pr_about"})
+_DATED = re.compile(
+    r"\bon (?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:yesterday|last (?:week|month|night))\b|"
+    r"\bam (?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)\b|"
+    r"\bel (?:lunes|martes|miércoles|jueves|viernes|sábado|domingo)\b"
+)
 _PROMPTS = frozenset({"app", "donation", "messaging_channel", "newsletter", "social"})
+_ASKING = _PROMPTS | {"comments_widget", "dow_jones", "opinion_note", "paywall", "pr_contact", "reader_poll"}
+# What leads up to a form or a request: an offer, or a question to the reader about the page itself. `_OFFER` must hold
+# wherever it stands, `_PITCH` only where no story follows.
+_OFFER = re.compile(
+    r"\b(?:inbox|newsletters?|your e-?mail|e-?mail address|subscribers?|(?:daily|weekly|morning|evening) (?:briefing|"
+    r"digest|letter|e-?mail)|every (?:morning|evening|(?:week)?day|weekend)|(?:top|best|latest|biggest|more|important) "
+    r"stories|stories (?:that matter|like this|you)|journalism|paywall|jeden (?:morgen|abend|tag|freitag|montag)|"
+    r"postfach|newsletter\w*|das wichtigste|kostenlos\w*|cada (?:mañana|día|semana)|boletín|chaque (?:matin|jour|"
+    r"semaine|soir)|infolettre|boîte mail|ogni (?:giorno|mattina|settimana)|bülten\w*|her (?:gün|sabah)|todos os dias|"
+    r"toda manhã|elke (?:dag|ochtend|week)|nieuwsbrief|setiap (?:hari|pagi)|co (?:rano|tydzień)|codziennie|"
+    r"varje (?:dag|morgon|vecka)|nyhetsbrev\w*)\b"
+)
+_PITCH = re.compile(
+    r"\b(?:your?|we|our|us|join|get|sign up|support|follow|sie|ihre?|ihnen|uns|unsere?|jetzt|dein\w*|te|tu|tus|usted|"
+    r"nuestr\w+|nos|notre|votre|vos|vous|tu[oa]?|nostr\w+|bize|bizi|seu|sua|nosso|você|je|jouw|ons|onze|kami|anda|nas|"
+    r"nam|twoj\w+|din|ditt|vår\w*|oss)\b"
+)
+_ASKED = re.compile(
+    r"\b(?:stor(?:y|ies)|tips?|articles?|news\w*|questions?|comments?|feedback|typos?|errors?|mistakes?|corrections?|ideas?|"
+    r"artikel|beitrag|fehler|tipp|hinweis\w*|frage\w*|artículo|noticia|nota|error(?:e|es)?|opinión|sugerencia|erreur|avis|"
+    r"articolo|notizia|segnalazion\w+|haber\w*|hata|matéria|notícia|erro|bericht|foutje?|opmerking|berita|temat\w*|błąd|"
+    r"artykuł\w*|fel|artikeln)\b"
+)
 _MAY_NARRATE = frozenset({"syndicator_legal", "forward_looking", "feed_tail"})
 
 
@@ -152,6 +184,7 @@ def fold(text: str) -> str:
 
 # What own lines may drag along: arrows, bars and dashes of the page's own lists.
 _TRAIL = r"""[ :|*…→>›"»-]{0,4}"""
+_UNDER = ("marker", "tail")
 _ORDER = {"line": 0, "head": 1, "edge": 2, "marker": 3, "tail": 4}
 
 
@@ -272,6 +305,8 @@ class _Strip:
             self._head()
             self._wrapped()
             self._between()
+            self._teasers()
+            self._lead_ins()
             self._lines()
             self._repeats()
             self._tail()
@@ -302,19 +337,25 @@ class _Strip:
             return _NO_RULE
         if bullet := _BULLET.match(self.low, start, end):
             start = bullet.end() if bullet.end() < end else start
+        line: Optional[Rule] = None
         head: Optional[Rule] = None
         tail: Optional[Rule] = None
         for group, awake in self.groups:
             for entry in group.lines.candidates(self.low, start, end, awake):
                 rule = entry.rule
+                if line is not None and (rule.position not in _UNDER or tail is not None):
+                    continue  # it goes wherever it stands; is it a label too, under the story?
                 if end - start > rule.max_chars or not self._covers(entry, start, end):
                     continue
                 if rule.position == "line":
-                    return _Verdict(rule, rule, rule)
+                    line, tail = rule, None
+                    continue
                 if rule.position in ("head", "edge"):
                     head = head or rule
-                if rule.position != "head":
+                if rule.position != "head" and (line is None or rule.block):
                     tail = tail or rule
+        if line is not None:
+            return _Verdict(line, line, tail or line)
         return _Verdict(None, head, tail) if head or tail else _NO_RULE
 
     def _tail_rule(self, i: int) -> Optional[Rule]:
@@ -333,8 +374,14 @@ class _Strip:
         """Somebody says or writes it: then it is the story, in the words of cruft. Headlines may well say so."""
         if rule.kind in _MAY_NARRATE or end - start < 30:
             return False
-        if rule.kind == "related" and not _FULL_STOP.search(self.low, max(start, end - 5), end):
-            return False
+        if rule.kind == "related":
+            if not _FULL_STOP.search(self.low, max(start, end - 5), end):
+                return False
+            label = self.quo.find(": ", start, end)  # a sentence goes on in small letters, a headline begins
+            if label >= 0 and self.quo[label + 2].islower():
+                return True
+        if rule.kind in _TIMELESS and _DATED.search(self.low, start, end):
+            return True
         return _NARRATED.search(self.low, start, end) is not None
 
     def _chars(self, i: int) -> float:
@@ -498,7 +545,8 @@ class _Strip:
                 continue
             dropped[i] = rule
             # A label takes along what it points at; a label with its headline on the same line has it already.
-            is_closing = rule.kind in _CLOSING and at > 1 and not self._is_followed_by_story(at)
+            takes = rule.kind in _CLOSING or (verdict.tail is not None and verdict.tail.block)
+            is_closing = takes and at > 1 and not self._is_followed_by_story(at)
             if is_closing or (rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i])):
                 dropped.update((j, rule) for j in self._inline_block(at))
         self._drop_all(dropped)
@@ -518,11 +566,98 @@ class _Strip:
             if rule is None:
                 continue
             between = live[start + 1 : at] if start is not None else []
-            if len(between) <= MOST_BETWEEN and all(map(self._is_headline, between)):
+            if len(between) <= MOST_BETWEEN and all(self._is_headline(i) or self._offers(i) for i in between):
                 dropped.update((i, rules[start or 0] or rule) for i in between)
             if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _PROMPTS:
                 start = at
         self._drop_all(dropped)
+
+    def _teasers(self) -> None:
+        """Headlines under the story, each with its age under it or its rank over it: a list, whatever it is called."""
+        live = self.live
+        last = max((at for at, i in enumerate(live) if self._is_story(i) or self._is_sentence(i)), default=len(live))
+        marks = ["" for _ in live]
+        for at in range(last + 1, len(live)):
+            rule = self._tail_rule(live[at])
+            words = self.low[self.starts[live[at]] : self.ends[live[at]]]
+            if rule is not None and rule.kind == "timestamp":
+                marks[at] = "age"
+            elif len(words) <= 2 and words.isdecimal():
+                marks[at] = words
+        dropped: dict[int, Rule] = {}
+        for at in range(last + 1, len(live) - 2):
+            follows, rule = at + 2, self._tail_rule(live[at])
+            if marks[at] == "age" == marks[follows] and rule is not None:
+                pair = [at - 1, at + 1]
+            elif marks[at].isdecimal() and marks[follows] == str(int(marks[at]) + 1):
+                pair, rule = [at, at + 1, follows, follows + 1], _RANKED
+            else:
+                continue
+            if all(last < k < len(live) and (marks[k] or self._is_title(live[k])) for k in pair) and rule is not None:
+                dropped.update((live[k], rule) for k in pair)
+        self._drop_all(dropped)
+
+    def _is_title(self, i: int) -> bool:
+        """A headline of four words or more, not known for anything else: no name, no score."""
+        return (
+            self._verdict(i) is _NO_RULE
+            and self._is_headline(i)
+            and self.low.count(" ", self.starts[i], self.ends[i]) >= 3
+        )
+
+    def _lead_ins(self) -> None:
+        """What leads up to a request: its offer, with the heading over it, or its question to the reader."""
+        dropped: dict[int, Rule] = {}
+        live = self.live
+        for at in range(len(live) - 1, 1, -1):
+            verdict = self._verdict(live[at])
+            rule = verdict.line or verdict.tail
+            if rule is None or rule.kind not in _ASKING:
+                continue
+            is_under = not self._is_followed_by_story(at)
+            if verdict.line is None and not is_under:
+                continue
+            above = at - 1
+            while above > 0 and at - above <= 3 and self._leads_in(live[above], is_under=is_under):
+                dropped[live[above]] = rule
+                above -= 1
+            i = live[above]
+            if above > 0 and above < at - 1 and self._is_heading(i) and self._is_sentence(live[above - 1]):
+                dropped[i] = rule
+        self._drop_all(dropped)
+
+    def _leads_in(self, i: int, *, is_under: bool) -> bool:
+        if self._verdict(i) is not _NO_RULE or self._chars(i) > STORY_CHARS or self._is_bullet(i):
+            return False
+        if self._offers(i):
+            return True
+        start, end = self.starts[i], self.ends[i]
+        if (
+            not is_under
+            or self._is_sentence(i)
+            or '"' in self.low[start:end]
+            or not _PITCH.search(self.low, start, end)
+        ):
+            return False
+        return self.low[end - 1] != "?" or _ASKED.search(self.low, start, end) is not None
+
+    def _offers(self, i: int) -> bool:
+        start, end = self.starts[i], self.ends[i]
+        return (
+            self._chars(i) <= STORY_CHARS
+            and '"' not in self.low[start:end]
+            and _OFFER.search(self.low, start, end) is not None
+            and (not self._is_sentence(i) or _PITCH.search(self.low, start, end) is not None)
+            and _NARRATED.search(self.low, start, end) is None
+        )
+
+    def _is_heading(self, i: int) -> bool:
+        return (
+            self._verdict(i) is _NO_RULE
+            and self._chars(i) <= 45
+            and not _SENTENCE_END.search(self.low, self.starts[i], self.ends[i])
+            and not self._is_bullet(i)
+        )
 
     def _is_followed_by_story(self, at: int) -> bool:
         return any(self._verdict(i) is _NO_RULE and self._is_story(i) for i in self.live[at + 1 : at + 12])
@@ -673,6 +808,9 @@ class _Strip:
         for at, rule in dropped.items():
             self._drop(live[at], rule, "repeated_body")
         self.live = [i for at, i in enumerate(live) if at not in dropped]
+
+
+_RANKED = Rule("related.ranked", "related", ("any",), "tail", (), "a list of headlines, numbered", (), ())
 
 
 @cache
