@@ -568,7 +568,7 @@ class _Strip:
             between = live[start + 1 : at] if start is not None else []
             if len(between) <= MOST_BETWEEN and all(self._is_headline(i) or self._offers(i) for i in between):
                 dropped.update((i, rules[start or 0] or rule) for i in between)
-            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _PROMPTS:
+            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _ASKING:
                 start = at
         self._drop_all(dropped)
 
