@@ -176,15 +176,18 @@ def test_the_order_of_rules_does_not_matter_for_the_text() -> None:
         assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, case["id"]
 
 
-def test_the_order_of_rules_does_not_matter_for_blocks_of_publishers_nobody_saw() -> None:
+@pytest.mark.parametrize("folder", ["unseen", "unseen2"])
+def test_the_order_of_rules_does_not_matter_for_blocks_of_publishers_nobody_saw(folder: str) -> None:
     backwards = Engine(tuple(reversed(load_rules())))
-    unseen = {name: tomllib.loads((GOLDEN / "unseen" / f"{name}.toml").read_text("utf-8")) for name in
-              ("stories", "blocks", "negatives")}  # fmt: skip
-    texts = [(block["language"], text) for block in unseen["blocks"]["blocks"] for text in block["texts"]]
-    texts += [(language, text) for language, of in unseen["negatives"].items() for text in of["lines"]]
+    stories: dict[str, Any] = {}
+    for name in ("unseen", "unseen2"):
+        stories |= tomllib.loads((GOLDEN / name / "stories.toml").read_text("utf-8"))
+    blocks = tomllib.loads((GOLDEN / folder / "blocks.toml").read_text("utf-8"))["blocks"]
+    negatives = tomllib.loads((GOLDEN / folder / "negatives.toml").read_text("utf-8"))
+    texts = [(block["language"], text) for block in blocks for text in block["texts"]]
+    texts += [(language, text) for language, of in negatives.items() for text in of["lines"]]
     for language, block in texts:
-        story = unseen["stories"][language]["lines"]
-        text = "\n".join([*story, block])
+        text = "\n".join([*stories[language]["lines"], block])
         assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, block
 
 

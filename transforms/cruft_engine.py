@@ -64,6 +64,9 @@ _SCRIPT_OF = {
 }
 _CJK = _SCRIPT_OF["cjk"]
 _BULLET = re.compile(r"(?:[-*•·▪◦●■►▶→>»✓✔]|\d{1,2}[.)])\s+")
+_ORNAMENT = re.compile(r"[*~|>=\u2190-\u2bff\U0001f000-\U0001faff\ufe0f\u200d ]{1,8}(?=\w)")
+# The label of a button in quotes ('click on "Sign up"') is nobody's speech.
+_LABEL = re.compile(r'"(\w[\w +&-]{1,22}\w)"')
 _SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
 _PARTICLE = re.compile(r"of|and|the|de|del|della|di|da|do|dos|du|des|la|le|van|von|der|den|und|zu|y|e|et|en|al|bin")
 _LABELLED = re.compile(r"[:|>]\s*[^\W_]")
@@ -85,6 +88,7 @@ _LEGALESE = re.compile(
 _BOILERPLATE = re.compile(
     r"\b(?:is|are) (?:an?|the|one of)\b|leading|provider|founded|headquartered|headquarters|visit|learn more|"
     r"more information|www\.|https?:|nyse|nasdaq|ist (?:ein|eine|der|die|das)|gegründet|hauptsitz|"
+    r"largest|\bmakers? of\b|\bemploys\b|"
     r"est (?:une?|le|la)|es (?:una?|el|la) |fundada|è (?:un|una|il|la)|leader"
 )
 _FIELD = re.compile(r"@|https?:|www\.|\+?\(?\d[\d ()./-]{6,}|\b(?:tel|fax|phone|e-?mail|telefon|mobil|mob)\b")
@@ -272,7 +276,7 @@ class _Strip:
         self, rules: Engine, text: str, title: Optional[str], site_lines: Optional[HasLine], keep: frozenset[str]
     ) -> None:
         self.keep = keep
-        self.quo = fold(text)
+        self.quo = _LABEL.sub(r"'\1'", fold(text))
         self.low = self.quo.lower()
         self.groups = [(group, group.lines.awake(self.low)) for group in rules.groups_for(text)]
         self.has_cjk = _CJK.search(text) is not None
@@ -337,6 +341,8 @@ class _Strip:
             return _NO_RULE
         if bullet := _BULLET.match(self.low, start, end):
             start = bullet.end() if bullet.end() < end else start
+        elif ornament := _ORNAMENT.match(self.low, start, end):
+            start = ornament.end()
         line: Optional[Rule] = None
         head: Optional[Rule] = None
         tail: Optional[Rule] = None
