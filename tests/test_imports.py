@@ -67,7 +67,7 @@ ROOMS = {
         "page_reservations",
         "pace_hosts",
     },
-    "strip_cruft": {"cruft_rules", "cruft_engine", "clean_title", "learn_site_lines", "site_lines"},
+    "strip_cruft": {"cruft_rules", "cruft_engine", "repeated_text", "clean_title", "learn_site_lines", "site_lines"},
     "commit": {"commit_on_bundles", "make_rows", "check_books"},
 }
 # Who may open a connection: what checks addresses, and what speaks to the operator's own engine. (status_server only

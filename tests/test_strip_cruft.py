@@ -176,15 +176,18 @@ def test_the_order_of_rules_does_not_matter_for_the_text() -> None:
         assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, case["id"]
 
 
-def test_the_order_of_rules_does_not_matter_for_blocks_of_publishers_nobody_saw() -> None:
+@pytest.mark.parametrize("folder", ["unseen", "unseen2"])
+def test_the_order_of_rules_does_not_matter_for_blocks_of_publishers_nobody_saw(folder: str) -> None:
     backwards = Engine(tuple(reversed(load_rules())))
-    unseen = {name: tomllib.loads((GOLDEN / "unseen" / f"{name}.toml").read_text("utf-8")) for name in
-              ("stories", "blocks", "negatives")}  # fmt: skip
-    texts = [(block["language"], text) for block in unseen["blocks"]["blocks"] for text in block["texts"]]
-    texts += [(language, text) for language, of in unseen["negatives"].items() for text in of["lines"]]
+    stories: dict[str, Any] = {}
+    for name in ("unseen", "unseen2"):
+        stories |= tomllib.loads((GOLDEN / name / "stories.toml").read_text("utf-8"))
+    blocks = tomllib.loads((GOLDEN / folder / "blocks.toml").read_text("utf-8"))["blocks"]
+    negatives = tomllib.loads((GOLDEN / folder / "negatives.toml").read_text("utf-8"))
+    texts = [(block["language"], text) for block in blocks for text in block["texts"]]
+    texts += [(language, text) for language, of in negatives.items() for text in of["lines"]]
     for language, block in texts:
-        story = unseen["stories"][language]["lines"]
-        text = "\n".join([*story, block])
+        text = "\n".join([*stories[language]["lines"], block])
         assert backwards.find_cuts(text, title=None).kept == engine().find_cuts(text, title=None).kept, block
 
 
@@ -469,3 +472,40 @@ def test_a_contact_takes_the_company_above_it_along_and_not_a_heading_of_the_sto
     contact = ["Media Contact", "Tom Albright", "+1 555-0142"]
     assert strip_lines([*STORY, "Bank of the Hallam", *contact]) == list(STORY)
     assert strip_lines([*STORY, "Best for Walkers", *contact]) == [*STORY, "Best for Walkers"]
+
+
+@pytest.mark.parametrize(
+    "teasers",
+    [
+        ["Ferry owner seeks four million", "2 hours ago", "Mill strike enters third week", "5 hours ago"],
+        [
+            "1",
+            "Ferry owner seeks four million",
+            "2",
+            "Mill strike enters third week",
+            "3",
+            "Why sheep prices are rising",
+        ],
+    ],
+)
+def test_headlines_under_the_story_with_their_age_or_rank_are_a_list_of_teasers(teasers: list[str]) -> None:
+    assert strip_lines([*STORY, *teasers]) == list(STORY)
+    bare = [line for line in teasers if " ago" not in line and not line.isdecimal()]
+    assert strip_lines([*STORY, *bare]) == [*STORY, *bare]
+
+
+def test_standings_are_no_teasers() -> None:
+    standings = ["1", "Hallam Rovers", "2", "Dunmore Town", "3", "Branton"]
+    assert strip_lines([*STORY, *standings]) == [*STORY, *standings]
+
+
+def test_a_form_takes_its_offer_and_the_heading_over_it_along_and_not_a_sentence_of_the_story() -> None:
+    form = ["The Morning Lantern", "All you need to know, every weekday at 7", "Enter your email"]
+    assert strip_lines([*STORY[:2], *form, STORY[2]]) == list(STORY)
+    told = ["Nine weeks of work", "The ferry is free.", "Enter your email"]
+    assert strip_lines([*STORY[:2], *told, STORY[2]]) == [*STORY[:2], *told[:2], STORY[2]]
+
+
+def test_the_label_of_a_button_in_quotes_is_nobodys_speech() -> None:
+    consent = "By clicking “Sign up”, you agree to our terms of use and our privacy policy."
+    assert strip_lines([*STORY, consent]) == list(STORY)

@@ -11,9 +11,6 @@ Decisions:
     Precision first. A marker such as "Related" takes along what follows only as far as it does not read like the
     story; a line that begins with a quotation is somebody's words and stays.
 
-    Repetition is found by word 5-grams that were seen earlier: blind to quotes, spacing and line breaks. A text
-    without a repeated 5-gram, the common case, is done after one set comparison.
-
 Limits:
     Cruft in the middle of a sentence, or in front of a later paragraph on the same line, stays.
 """
@@ -25,6 +22,7 @@ from typing import NamedTuple, Optional, Protocol
 
 from transforms.cruft_rules import Rule, load_rules
 from transforms.cruft_rules.index import Entry, Index
+from transforms.repeated_text import find_repeats
 
 MOST_PASSES = 50  # real pages settle in two or three; the bound keeps hostile input linear
 HEAD_LINES = 8
@@ -40,13 +38,6 @@ STORY_LONG_CHARS = 170  # this long, it does even without the full stop
 CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
 CJK_SHARE = 0.2  # of a text's characters, from which on its words are taken to stand without spaces
 MOST_BETWEEN = 6  # lines between two lines of cruft that go along: a list of tags or buttons
-NGRAM = 5
-CJK_NGRAM = 12
-REPEAT_WORDS = 24  # the shortest run of lines that counts as a repeated body: of three lines, or at the end
-REPEAT_PAIR_WORDS = 40  # of two lines that more follow: a lead may say again what a summary above it said
-REPEAT_LINE_WORDS = 14  # the shortest single paragraph that counts as repeated
-LEAST_REPEATED_NGRAMS = 3  # what the shortest echo repeats; news repeat names of five words now and then
-TEASER_WORDS = 7
 
 _FOLD = {
     **{c: '"' for c in "“”„‟«»″〝〞"},
@@ -73,6 +64,9 @@ _SCRIPT_OF = {
 }
 _CJK = _SCRIPT_OF["cjk"]
 _BULLET = re.compile(r"(?:[-*•·▪◦●■►▶→>»✓✔]|\d{1,2}[.)])\s+")
+_ORNAMENT = re.compile(r"[*~|>=\u2190-\u2bff\U0001f000-\U0001faff\ufe0f\u200d ]{1,8}(?=\w)")
+# The label of a button in quotes ('click on "Sign up"') is nobody's speech.
+_LABEL = re.compile(r'"([0-9A-Za-z\u00c0-\u024f][0-9A-Za-z\u00c0-\u024f +&-]{1,22}[0-9A-Za-z\u00c0-\u024f])"')
 _SENTENCE_END = re.compile(r"""[.!?…。！？।؟۔]["')\]]{0,3}$""")
 _PARTICLE = re.compile(r"of|and|the|de|del|della|di|da|do|dos|du|des|la|le|van|von|der|den|und|zu|y|e|et|en|al|bin")
 _LABELLED = re.compile(r"[:|>]\s*[^\W_]")
@@ -94,6 +88,7 @@ _LEGALESE = re.compile(
 _BOILERPLATE = re.compile(
     r"\b(?:is|are) (?:an?|the|one of)\b|leading|provider|founded|headquartered|headquarters|visit|learn more|"
     r"more information|www\.|https?:|nyse|nasdaq|ist (?:ein|eine|der|die|das)|gegründet|hauptsitz|"
+    r"largest|\bmakers? of\b|\bemploys\b|"
     r"est (?:une?|le|la)|es (?:una?|el|la) |fundada|è (?:un|una|il|la)|leader"
 )
 _FIELD = re.compile(r"@|https?:|www\.|\+?\(?\d[\d ()./-]{6,}|\b(?:tel|fax|phone|e-?mail|telefon|mobil|mob)\b")
@@ -103,6 +98,8 @@ _NARRATED = re.compile(
     r"\b(?:sagte|teilte|erklärte|so (?:die|der|ein)|laut|riet)\b|\b(?:dijo|según|afirmó|declaró)\b|"
     r"\b(?:selon|a déclaré|raconte|se souvient|a dit)\b|\b(?:disse|ha detto|secondo|afirmou|segundo)\b|"
     r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
+    r"\b(?:advirtió|pidió|explicó|aseguró|aconsejó|contó)\b|\b(?:zei|zegt|aldus|vertelde)\b|\b(?:sade|säger|rådde)\b|"
+    r"\b(?:powiedział|stwierdził|radził|rzekł)|"
     r"сообщил|сказал|заявил|посоветовал|\b[وف]?قالت?\b|ने कहा|से कहा|表示|说道"
 )
 # After such a line under the story nothing of it comes; the lines of a page's own furniture between them go along.
@@ -124,7 +121,37 @@ _CLOSING = frozenset(
         "wire_credit",
     }
 )
+# What is said of a company, a writer or a shop always holds; what happened on a day is news.
+_TIMELESS = frozenset({"affiliate", "author_bio", "finance_disclosure", "opinion_note", "pr_about"})
+_DATED = re.compile(
+    r"\bon (?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:yesterday|last (?:week|month|night))\b|"
+    r"\bam (?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)\b|"
+    r"\bel (?:lunes|martes|miércoles|jueves|viernes|sábado|domingo)\b"
+)
 _PROMPTS = frozenset({"app", "donation", "messaging_channel", "newsletter", "social"})
+_ASKING = _PROMPTS | {"comments_widget", "dow_jones", "opinion_note", "paywall", "pr_contact", "reader_poll"}
+# What leads up to a form or a request: an offer, or a question to the reader about the page itself. `_OFFER` must hold
+# wherever it stands, `_PITCH` only where no story follows.
+_OFFER = re.compile(
+    r"\b(?:inbox|newsletters?|your e-?mail|e-?mail address|subscribers?|(?:daily|weekly|morning|evening) (?:briefing|"
+    r"digest|letter|e-?mail)|every (?:morning|evening|(?:week)?day|weekend)|(?:top|best|latest|biggest|more|important) "
+    r"stories|stories (?:that matter|like this|you)|journalism|paywall|jeden (?:morgen|abend|tag|freitag|montag)|"
+    r"postfach|newsletter\w*|das wichtigste|kostenlos\w*|cada (?:mañana|día|semana)|boletín|chaque (?:matin|jour|"
+    r"semaine|soir)|infolettre|boîte mail|ogni (?:giorno|mattina|settimana)|bülten\w*|her (?:gün|sabah)|todos os dias|"
+    r"toda manhã|elke (?:dag|ochtend|week)|nieuwsbrief|setiap (?:hari|pagi)|co (?:rano|tydzień)|codziennie|"
+    r"varje (?:dag|morgon|vecka)|nyhetsbrev\w*)\b"
+)
+_PITCH = re.compile(
+    r"\b(?:your?|we|our|us|join|get|sign up|support|follow|sie|ihre?|ihnen|uns|unsere?|jetzt|dein\w*|te|tu|tus|usted|"
+    r"nuestr\w+|nos|notre|votre|vos|vous|tu[oa]?|nostr\w+|bize|bizi|seu|sua|nosso|você|je|jouw|ons|onze|kami|anda|nas|"
+    r"nam|twoj\w+|din|ditt|vår\w*|oss)\b"
+)
+_ASKED = re.compile(
+    r"\b(?:stor(?:y|ies)|tips?|articles?|news\w*|questions?|comments?|feedback|typos?|errors?|mistakes?|corrections?|ideas?|"
+    r"artikel|beitrag|fehler|tipp|hinweis\w*|frage\w*|artículo|noticia|nota|error(?:e|es)?|opinión|sugerencia|erreur|avis|"
+    r"articolo|notizia|segnalazion\w+|haber\w*|hata|matéria|notícia|erro|bericht|foutje?|opmerking|berita|temat\w*|błąd|"
+    r"artykuł\w*|fel|artikeln)\b"
+)
 _MAY_NARRATE = frozenset({"syndicator_legal", "forward_looking", "feed_tail"})
 
 
@@ -161,6 +188,7 @@ def fold(text: str) -> str:
 
 # What own lines may drag along: arrows, bars and dashes of the page's own lists.
 _TRAIL = r"""[ :|*…→>›"»-]{0,4}"""
+_UNDER = ("marker", "tail")
 _ORDER = {"line": 0, "head": 1, "edge": 2, "marker": 3, "tail": 4}
 
 
@@ -248,7 +276,7 @@ class _Strip:
         self, rules: Engine, text: str, title: Optional[str], site_lines: Optional[HasLine], keep: frozenset[str]
     ) -> None:
         self.keep = keep
-        self.quo = fold(text)
+        self.quo = _LABEL.sub(r"'\1'", fold(text))
         self.low = self.quo.lower()
         self.groups = [(group, group.lines.awake(self.low)) for group in rules.groups_for(text)]
         self.has_cjk = _CJK.search(text) is not None
@@ -258,6 +286,7 @@ class _Strip:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.memo: dict[str, _Verdict] = {}
+        self.done: set[tuple[str, int, int]] = set()  # ends of lines as they were when nothing could be taken off
         self.has_no_repeats = False
         at = 0
         for raw in text.split("\n"):
@@ -280,6 +309,8 @@ class _Strip:
             self._head()
             self._wrapped()
             self._between()
+            self._teasers()
+            self._lead_ins()
             self._lines()
             self._repeats()
             self._tail()
@@ -309,20 +340,32 @@ class _Strip:
         if end - start > LONGEST_RULE_CHARS or self.low[start] in "\"'":
             return _NO_RULE
         if bullet := _BULLET.match(self.low, start, end):
-            start = bullet.end() if bullet.end() < end else start
+            return self._match_from(bullet.end() if bullet.end() < end else start, end)
+        verdict = self._match_from(start, end)
+        if verdict is _NO_RULE and (ornament := _ORNAMENT.match(self.low, start, end)):
+            return self._match_from(ornament.end(), end)
+        return verdict
+
+    def _match_from(self, start: int, end: int) -> "_Verdict":
+        line: Optional[Rule] = None
         head: Optional[Rule] = None
         tail: Optional[Rule] = None
         for group, awake in self.groups:
             for entry in group.lines.candidates(self.low, start, end, awake):
                 rule = entry.rule
+                if line is not None and (rule.position not in _UNDER or tail is not None):
+                    continue  # it goes wherever it stands; is it a label too, under the story?
                 if end - start > rule.max_chars or not self._covers(entry, start, end):
                     continue
                 if rule.position == "line":
-                    return _Verdict(rule, rule, rule)
+                    line, tail = rule, None
+                    continue
                 if rule.position in ("head", "edge"):
                     head = head or rule
-                if rule.position != "head":
+                if rule.position != "head" and (line is None or rule.block):
                     tail = tail or rule
+        if line is not None:
+            return _Verdict(line, line, tail or line)
         return _Verdict(None, head, tail) if head or tail else _NO_RULE
 
     def _tail_rule(self, i: int) -> Optional[Rule]:
@@ -341,8 +384,14 @@ class _Strip:
         """Somebody says or writes it: then it is the story, in the words of cruft. Headlines may well say so."""
         if rule.kind in _MAY_NARRATE or end - start < 30:
             return False
-        if rule.kind == "related" and not _FULL_STOP.search(self.low, max(start, end - 5), end):
-            return False
+        if rule.kind == "related":
+            if not _FULL_STOP.search(self.low, max(start, end - 5), end):
+                return False
+            label = self.quo.find(": ", start, end)  # a sentence goes on in small letters, a headline begins
+            if label >= 0 and self.quo[label + 2].islower():
+                return True
+        if rule.kind in _TIMELESS and _DATED.search(self.low, start, end):
+            return True
         return _NARRATED.search(self.low, start, end) is not None
 
     def _chars(self, i: int) -> float:
@@ -390,6 +439,8 @@ class _Strip:
 
     def _peel_opener(self, i: int) -> bool:
         start, end = self.starts[i], self.ends[i]
+        if ("opener", start, end) in self.done:
+            return False
         stop = min(end, start + OPENER_CHARS)
         for group, _ in self.groups:
             for entry in group.openers.candidates(self.low, start, stop, group.openers.awake(self.low[start:stop])):
@@ -397,6 +448,7 @@ class _Strip:
                 if match and match.end() > start and not self._is_kept(entry.rule):
                     self._cut_front(i, match.end(), entry.rule)
                     return self.starts[i] < self.ends[i]
+        self.done.add(("opener", start, end))
         return False
 
     def _cut_front(self, i: int, to: int, rule: Rule) -> None:
@@ -503,7 +555,8 @@ class _Strip:
                 continue
             dropped[i] = rule
             # A label takes along what it points at; a label with its headline on the same line has it already.
-            is_closing = rule.kind in _CLOSING and at > 1 and not self._is_followed_by_story(at)
+            takes = rule.kind in _CLOSING or (verdict.tail is not None and verdict.tail.block)
+            is_closing = takes and at > 1 and not self._is_followed_by_story(at)
             if is_closing or (rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i])):
                 dropped.update((j, rule) for j in self._inline_block(at))
         self._drop_all(dropped)
@@ -523,11 +576,98 @@ class _Strip:
             if rule is None:
                 continue
             between = live[start + 1 : at] if start is not None else []
-            if len(between) <= MOST_BETWEEN and all(map(self._is_headline, between)):
+            if len(between) <= MOST_BETWEEN and all(self._is_headline(i) or self._offers(i) for i in between):
                 dropped.update((i, rules[start or 0] or rule) for i in between)
-            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _PROMPTS:
+            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _ASKING:
                 start = at
         self._drop_all(dropped)
+
+    def _teasers(self) -> None:
+        """Headlines under the story, each with its age under it or its rank over it: a list, whatever it is called."""
+        live = self.live
+        last = max((at for at, i in enumerate(live) if self._is_story(i) or self._is_sentence(i)), default=len(live))
+        marks = ["" for _ in live]
+        for at in range(last + 1, len(live)):
+            rule = self._tail_rule(live[at])
+            words = self.low[self.starts[live[at]] : self.ends[live[at]]]
+            if rule is not None and rule.kind == "timestamp":
+                marks[at] = "age"
+            elif len(words) <= 2 and words.isdecimal():
+                marks[at] = words
+        dropped: dict[int, Rule] = {}
+        for at in range(last + 1, len(live) - 2):
+            follows, rule = at + 2, self._tail_rule(live[at])
+            if marks[at] == "age" == marks[follows] and rule is not None:
+                pair = [at - 1, at + 1]
+            elif marks[at].isdecimal() and marks[follows] == str(int(marks[at]) + 1):
+                pair, rule = [at, at + 1, follows, follows + 1], _RANKED
+            else:
+                continue
+            if all(last < k < len(live) and (marks[k] or self._is_title(live[k])) for k in pair) and rule is not None:
+                dropped.update((live[k], rule) for k in pair)
+        self._drop_all(dropped)
+
+    def _is_title(self, i: int) -> bool:
+        """A headline of four words or more, not known for anything else: no name, no score."""
+        return (
+            self._verdict(i) is _NO_RULE
+            and self._is_headline(i)
+            and self.low.count(" ", self.starts[i], self.ends[i]) >= 3
+        )
+
+    def _lead_ins(self) -> None:
+        """What leads up to a request: its offer, with the heading over it, or its question to the reader."""
+        dropped: dict[int, Rule] = {}
+        live = self.live
+        for at in range(len(live) - 1, 1, -1):
+            verdict = self._verdict(live[at])
+            rule = verdict.line or verdict.tail
+            if rule is None or rule.kind not in _ASKING:
+                continue
+            is_under = not self._is_followed_by_story(at)
+            if verdict.line is None and not is_under:
+                continue
+            above = at - 1
+            while above > 0 and at - above <= 3 and self._leads_in(live[above], is_under=is_under):
+                dropped[live[above]] = rule
+                above -= 1
+            i = live[above]
+            if above > 0 and above < at - 1 and self._is_heading(i) and self._is_sentence(live[above - 1]):
+                dropped[i] = rule
+        self._drop_all(dropped)
+
+    def _leads_in(self, i: int, *, is_under: bool) -> bool:
+        if self._verdict(i) is not _NO_RULE or self._chars(i) > STORY_CHARS or self._is_bullet(i):
+            return False
+        if self._offers(i):
+            return True
+        start, end = self.starts[i], self.ends[i]
+        if (
+            not is_under
+            or self._is_sentence(i)
+            or '"' in self.low[start:end]
+            or not _PITCH.search(self.low, start, end)
+        ):
+            return False
+        return self.low[end - 1] != "?" or _ASKED.search(self.low, start, end) is not None
+
+    def _offers(self, i: int) -> bool:
+        start, end = self.starts[i], self.ends[i]
+        return (
+            self._chars(i) <= STORY_CHARS
+            and '"' not in self.low[start:end]
+            and _OFFER.search(self.low, start, end) is not None
+            and (not self._is_sentence(i) or _PITCH.search(self.low, start, end) is not None)
+            and _NARRATED.search(self.low, start, end) is None
+        )
+
+    def _is_heading(self, i: int) -> bool:
+        return (
+            self._verdict(i) is _NO_RULE
+            and self._chars(i) <= 45
+            and not _SENTENCE_END.search(self.low, self.starts[i], self.ends[i])
+            and not self._is_bullet(i)
+        )
 
     def _is_followed_by_story(self, at: int) -> bool:
         return any(self._verdict(i) is _NO_RULE and self._is_story(i) for i in self.live[at + 1 : at + 12])
@@ -645,6 +785,8 @@ class _Strip:
 
     def _peel_suffix(self, i: int) -> bool:
         start, end = self.starts[i], self.ends[i]
+        if ("suffix", start, end) in self.done:
+            return False
         window = max(start, end - SUFFIX_WINDOW_CHARS)
         awake_by_group = [(group.glued, group.glued.awake(self.low[window:end])) for group, _ in self.groups]
         for seam in _SEAM.finditer(self.low, window, end):
@@ -657,6 +799,7 @@ class _Strip:
                         self.cuts.append(Cut(at, end, entry.rule.id, entry.rule.kind))
                         self.ends[i] = start + len(self.low[start:at].rstrip(_EDGE))
                         return True
+        self.done.add(("suffix", start, end))
         return False
 
     # -- repetition -------------------------------------------------------------------------------------------------
@@ -665,113 +808,19 @@ class _Strip:
         if self.has_no_repeats:  # lines only go, so none can come
             return
         live = self.live
-        lines = [words_of(self.low[self.starts[i] : self.ends[i]], is_cjk=self.is_cjk) for i in live]
-        n = CJK_NGRAM if self.is_cjk else NGRAM
-        inside = [gram for line in lines for gram in zip(*(line[k:] for k in range(n)), strict=False)]
-        if len(inside) - len(set(inside)) < LEAST_REPEATED_NGRAMS:
+        spans = [(self.starts[i], self.ends[i]) for i in live]
+        lines = [words_of(self.low[start:end], is_cjk=self.is_cjk) for start, end in spans]
+        cut_off = [_CUT_OFF.search(self.low, start, end) is not None for start, end in spans]
+        dropped = find_repeats(lines, cut_off, is_cjk=self.is_cjk)
+        if dropped is None:
             self.has_no_repeats = True
             return
-        flat = [word for line in lines for word in line]
-        grams = list(zip(*(flat[k:] for k in range(n)), strict=False))
-        first_at: dict[tuple[str, ...], int] = {}
-        last_at: dict[tuple[str, ...], int] = {}
-        for at, gram in enumerate(grams):
-            first_at.setdefault(gram, at)
-            last_at[gram] = at
-        begins, at = [], 0
-        for line in lines:
-            begins.append(at)
-            at += len(line)
-        seen = [self._share(grams, b, len(line), n, first_at, before=b) for b, line in zip(begins, lines, strict=True)]
-        # Teasers first: with the teaser gone, the paragraph it was cut from is no repetition.
-        dropped = self._echoes(lines, seen, grams, begins, n, last_at)
-        if not dropped:
-            dropped = self._repeated_runs(lines, seen, begins)
         for at, rule in dropped.items():
             self._drop(live[at], rule, "repeated_body")
         self.live = [i for at, i in enumerate(live) if at not in dropped]
 
-    @staticmethod
-    def _share(
-        grams: Sequence[tuple[str, ...]],
-        begin: int,
-        length: int,
-        n: int,
-        first_at: dict[tuple[str, ...], int],
-        *,
-        before: int,
-    ) -> float:
-        """The share of a line's n-grams that occurred before position `before`; -1 if it is too short to tell."""
-        count = length - n + 1
-        if count < 1:
-            return -1.0
-        return sum(first_at[grams[k]] < before for k in range(begin, begin + count)) / count
 
-    def _repeated_runs(
-        self, lines: Sequence[Sequence[str]], seen: Sequence[float], begins: Sequence[int]
-    ) -> dict[int, str]:
-        """Runs of lines whose every word was there before, in whatever lines."""
-        dropped: dict[int, str] = {}
-        earlier = set()
-        weight = 2 if self.is_cjk else 1
-        at = 0
-        while at < len(lines):
-            if seen[at] < 0.9:
-                earlier.add(" ".join(lines[at]))
-                at += 1
-                continue
-            end = at
-            while end < len(lines) and (seen[end] >= 0.9 or (seen[end] < 0 and " ".join(lines[end]) in earlier)):
-                end += 1
-            words = [len(line) / weight for line in lines[at:end]]
-            whole = sum(words)
-            # A refrain or a chorus comes again too: short lines count only where most of what precedes them returns.
-            if (
-                end - at >= 2
-                and whole >= (REPEAT_WORDS if end - at >= 3 or end == len(lines) else REPEAT_PAIR_WORDS)
-                and (max(words) >= REPEAT_LINE_WORDS or whole >= 0.8 * begins[at] / weight)
-            ) or (end - at == 1 and whole >= REPEAT_LINE_WORDS and " ".join(lines[at]) in earlier):
-                dropped.update((k, "repeat.body") for k in range(at, end))
-            at = end
-        return dropped
-
-    def _echoes(
-        self,
-        lines: Sequence[Sequence[str]],
-        seen: Sequence[float],
-        grams: Sequence[tuple[str, ...]],
-        begins: Sequence[int],
-        n: int,
-        last_at: dict[tuple[str, ...], int],
-    ) -> dict[int, str]:
-        """A teaser that breaks off: a line that a longer one nearby goes on from.
-
-        A pull quote repeats a sentence whole and is kept: so does a story that quotes the same words again.
-        """
-        dropped: dict[int, str] = {}
-        text = [" ".join(line) for line in lines]
-        weight = 2 if self.is_cjk else 1
-        for at, line in enumerate(lines):
-            if not TEASER_WORDS * weight <= len(line) <= 60 * weight:
-                continue
-            i = self.live[at]
-            count = len(line) - n + 1
-            if count < 1:
-                continue
-            later = (
-                sum(last_at[grams[k]] >= begins[at] + len(line) for k in range(begins[at], begins[at] + count)) / count
-            )
-            if max(later, seen[at]) < 0.6:
-                continue
-            cut_off = _CUT_OFF.search(self.low, self.starts[i], self.ends[i]) is not None
-            for other in (*range(max(0, at - 6), at), *range(at + 1, min(len(lines), at + 7))):
-                if other in dropped or len(lines[other]) <= len(line):
-                    continue
-                if cut_off and text[other].startswith(text[at].rsplit(" ", 1)[0]):
-                    dropped[at] = "repeat.teaser"
-                if at in dropped:
-                    break
-        return dropped
+_RANKED = Rule("related.ranked", "related", ("any",), "tail", (), "a list of headlines, numbered", (), ())
 
 
 @cache

@@ -4,8 +4,8 @@
 stretch on record: rule, kind, offsets, text. Kept and removed together are the input, to the character (`restore`).
 
 Decisions:
-    The rules are data (transforms/cruft_rules), the engine that applies them to lines is transforms/cruft_engine.py;
-    this file is the contract, the ledger and the Beam step.
+    The rules are data (transforms/cruft_rules), the engine that applies them to lines is transforms/cruft_engine.py
+    (what stands twice: transforms/repeated_text.py); this file is the contract, the ledger and the Beam step.
 
     Nothing that reads like a paragraph of the story goes unless a rule covers it whole: a lost sentence is worse than
     a kept advert.
@@ -201,7 +201,7 @@ def rules_version(site_lines: Optional[SiteLines] = None, keep: frozenset[str] =
 @cache
 def _version_of_rules() -> str:
     files = [f for f in resources.files("transforms.cruft_rules").iterdir() if f.name.endswith((".py", ".toml"))]
-    files.append(resources.files("transforms").joinpath("cruft_engine.py"))
+    files += [resources.files("transforms").joinpath(name) for name in ("cruft_engine.py", "repeated_text.py")]
     return digest64("rules", *(f.read_text("utf-8") for f in sorted(files, key=lambda f: f.name)))[:8]
 
 

@@ -4,6 +4,10 @@ The blocks (tests/golden/cruft/unseen) were written down, from what each kind is
 them: 59 % of them went then, as did 67 % of those of half B in test_eval_cruft. Since then they have been worked with,
 and say only that nothing is lost again; what the rules are worth elsewhere is what half B says. A block counts as removed when exactly the story is
 left; a line of news must stay in mid-story, as the last line, and before a share widget.
+
+A second set (unseen2), of blocks of several kinds and of the kinds that half B was weak in, was written down in the same
+way before the rules were widened a second time: 43.0 % of its 514 blocks went then (macro 42.7 %), and 19 of its 200 lines
+of news went with them.
 """
 
 import tomllib
@@ -19,18 +23,27 @@ from transforms.strip_cruft import strip_cruft
 pytestmark = pytest.mark.eval
 
 ROOT = Path(__file__).resolve().parent.parent
-UNSEEN = ROOT / "golden" / "cruft" / "unseen"
+CRUFT = ROOT / "golden" / "cruft"
 FLOORS = tomllib.loads((Path(__file__).parent / "floors.toml").read_text("utf-8"))["unseen_cruft"]
+SETS = ("unseen", "unseen2")
 
 
 @cache
-def read(name: str) -> Any:
-    return tomllib.loads((UNSEEN / f"{name}.toml").read_text("utf-8"))
+def read(folder: str, name: str) -> Any:
+    return tomllib.loads((CRUFT / folder / f"{name}.toml").read_text("utf-8"))
+
+
+STORIES = {language: story for folder in SETS for language, story in read(folder, "stories").items()}
+NEWS = [
+    pytest.param(folder, language, id=f"{folder}-{language}")
+    for folder in SETS
+    for language in read(folder, "negatives")
+]
 
 
 def kept(lines: list[str], language: str) -> list[str]:
     text = "\n".join(lines)
-    return strip_cruft(text, title=read("stories")[language]["title"], site=None, language=language).text.split("\n")
+    return strip_cruft(text, title=STORIES[language]["title"], site=None, language=language).text.split("\n")
 
 
 def arrange(story: list[str], text: str, place: str) -> list[str]:
@@ -43,13 +56,14 @@ def arrange(story: list[str], text: str, place: str) -> list[str]:
     return [*story[:at], *block, *story[at:]]
 
 
-def test_blocks_of_publishers_nobody_saw(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("folder", SETS)
+def test_blocks_of_publishers_nobody_saw(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     wanted: Counter[tuple[str, str]] = Counter()
     removed: Counter[tuple[str, str]] = Counter()
     lost, stayed = [], []
-    for block in read("blocks")["blocks"]:
+    for block in read(folder, "blocks")["blocks"]:
         key = (block["kind"], block["language"])
-        story = read("stories")[block["language"]]["lines"]
+        story = STORIES[block["language"]]["lines"]
         for text in block["texts"]:
             left = kept(arrange(story, text, block["place"]), block["language"])
             wanted[key] += 1
@@ -60,19 +74,19 @@ def test_blocks_of_publishers_nobody_saw(capsys: pytest.CaptureFixture[str]) -> 
     share = removed.total() / wanted.total()
     macro = sum(removed[key] / wanted[key] for key in wanted) / len(wanted)
     with capsys.disabled():
-        print(f"\nunseen cruft: {wanted.total()} blocks, removed {share:.4f}, macro {macro:.4f}, lost {len(lost)}")
+        print(f"\n{folder} cruft: {wanted.total()} blocks, removed {share:.4f}, macro {macro:.4f}, lost {len(lost)}")
     for row in stayed:
         print("stayed", row)
     assert not lost
-    assert share >= FLOORS["blocks"]
-    assert macro >= FLOORS["macro"]
+    assert share >= FLOORS[f"{folder}_blocks"]
+    assert macro >= FLOORS[f"{folder}_macro"]
 
 
-@pytest.mark.parametrize("language", ["en", "de", "es", "fr", "it", "tr", "ru", "ar", "hi", "zh"])
-def test_news_that_looks_like_cruft_stays(language: str) -> None:
-    story = read("stories")[language]["lines"]
+@pytest.mark.parametrize("folder, language", NEWS)
+def test_news_that_looks_like_cruft_stays(folder: str, language: str) -> None:
+    story = STORIES[language]["lines"]
     gone = []
-    for text in read("negatives")[language]["lines"]:
+    for text in read(folder, "negatives")[language]["lines"]:
         news = text.split("\n")
         between, under = [*story[:2], *news, *story[2:]], [*story, *news]
         gone += [(text, "between") for left in [kept(between, language)] if left != between]

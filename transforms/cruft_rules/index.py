@@ -6,6 +6,9 @@ Decisions:
     only if the line holds one of the strings they cannot do without. Both are read off the parsed pattern, so that a
     rule's author need not think of it. A test compares the index with trying every pattern.
 
+    Which of those strings a text holds is asked of its words, and what a word holds is remembered: news use the same
+    few thousand words again and again.
+
     Patterns are compiled when first needed: most processes never see Korean.
 
 Limits:
@@ -24,6 +27,8 @@ from transforms.cruft_rules import Rule
 KEY_CHARS = 3
 MOST_BRANCHES = 600  # a pattern with more beginnings is filed as one that may start with anything
 MOST_KEYS = 20_000  # bound of the cache on hostile text
+MOST_WORDS = 80_000  # what a process that reads a few languages meets again; under 10 MB
+LONGEST_WORD = 20  # what is longer is an address, or a text without spaces: it does not come again
 _LEADING = re.compile(r"[\W_]*")
 _DIGITS = {ord(zero) + n: "0" for zero in "0٠۰०০௦๐０" for n in range(10)}  # all digits are filed under 0
 _NONWORD = re.compile(r"[\W_]")
@@ -67,25 +72,46 @@ class Index:
                         self._needing.setdefault(need, []).append(entry)
                 else:
                     self._needless.append(entry)
-        self._by_begin: dict[tuple[str, ...], list[str]] = {}  # those strings, by their first letters
+        # Each of those strings is looked for by its longest piece without a space, in the words of a text.
+        self._by_piece: dict[str, list[str]] = {}
         for need in self._needing:
-            self._by_begin.setdefault(tuple(need[:KEY_CHARS]), []).append(need)
-        self._short_begins = frozenset(begin for begin in self._by_begin if len(begin) < KEY_CHARS)
+            self._by_piece.setdefault(max(need.split(), key=len), []).append(need)
+        self._short_pieces = tuple(piece for piece in self._by_piece if len(piece) < KEY_CHARS)
+        self._by_begin: dict[tuple[str, ...], list[str]] = {}  # the other pieces, by their first letters
+        for piece in self._by_piece.keys() - set(self._short_pieces):
+            self._by_begin.setdefault(tuple(piece[:KEY_CHARS]), []).append(piece)
+        self._idle: set[str] = set()  # words that are known to hold no piece: nearly all of a text's
+        self._held: dict[str, tuple[str, ...]] = {}  # the others, with the pieces in them
 
     def awake(self, low: str) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
         """Return the entries that may start with anything and whose strings `low` holds, with those strings.
 
         Asked once a text; `candidates` then looks for the few strings that are there, line by line.
         """
-        # Of two thousand strings a text holds few: nearly all are ruled out by how they begin.
-        begins = self._by_begin.keys() & set(zip(low, low[1:], low[2:], strict=False)) | self._short_begins
+        pieces = {piece for piece in self._short_pieces if piece in low}
+        for word in set(low.split()) - self._idle:
+            held = self._held.get(word)
+            pieces.update(self._pieces_of(word) if held is None else held)
         there: dict[Entry, tuple[str, ...]] = dict.fromkeys(self._needless, ())
-        for begin in begins:
-            for need in self._by_begin[begin]:
+        for piece in pieces:
+            for need in self._by_piece[piece]:
                 if need in low:
                     for entry in self._needing[need]:
                         there[entry] = (*there.get(entry, ()), need)
         return tuple(there.items())
+
+    def _pieces_of(self, word: str) -> tuple[str, ...]:
+        begins = self._by_begin.keys() & set(zip(word, word[1:], word[2:], strict=False))
+        held = tuple(piece for begin in begins for piece in self._by_begin[begin] if piece in word) if begins else ()
+        if len(word) <= LONGEST_WORD:
+            if len(self._idle) + len(self._held) >= MOST_WORDS:
+                self._idle.clear()
+                self._held.clear()
+            if held:
+                self._held[word] = held
+            else:
+                self._idle.add(word)
+        return held
 
     def candidates(
         self, low: str, start: int, end: int, awake: Sequence[tuple[Entry, tuple[str, ...]]]
