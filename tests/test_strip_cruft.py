@@ -14,7 +14,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.cruft_engine import Engine, engine, fold
+from transforms.cruft_engine import Engine, engine, fold, words_of
 from transforms.cruft_rules import Rule, load_rules
 from transforms.errors import UsageError
 from transforms.records import Draft, Removal
@@ -509,3 +509,32 @@ def test_a_form_takes_its_offer_and_the_heading_over_it_along_and_not_a_sentence
 def test_the_label_of_a_button_in_quotes_is_nobodys_speech() -> None:
     consent = "By clicking “Sign up”, you agree to our terms of use and our privacy policy."
     assert strip_lines([*STORY, consent]) == list(STORY)
+
+
+def test_words_of_scripts_with_vowel_signs_are_whole() -> None:
+    assert words_of("परिषद ने पुराने पुल को देखा।") == ["परिषद", "ने", "पुराने", "पुल", "को", "देखा"]
+    assert words_of("সেতু বন্ধ থাকবে") == ["সেতু", "বন্ধ", "থাকবে"]
+
+
+def test_a_sentence_of_a_script_without_full_stops_is_no_headline_of_a_list() -> None:
+    story = "วิศวกรของจังหวัดเตือนว่าตอม่อด้านเหนือของสะพานเก่าทรุดลงทุกเดือนและจะต้องซ่อมก่อนฤดูฝนปีหน้า " * 2
+    last = "วิศวกรเตือนว่าตอม่อด้านเหนือทรุดลงทุกเดือน"
+    text = "\n".join((story.strip(), "Related", "Wheat", last))
+    assert last in strip_cruft(text, title=None, site=None, language="th").text.split("\n")
+
+
+@pytest.mark.parametrize(
+    "line, language",
+    [
+        ("☞ 밀값 오름세 계속", "ko"),
+        ("▲ 석교리의 낡은 다리. (사진=석교군)", "ko"),
+        ("Об этом сообщает «Вести долины».", "ru"),
+    ],
+)
+def test_a_mark_or_a_quotation_is_part_of_the_line_for_rules_that_name_it(line: str, language: str) -> None:
+    story = [
+        "The county council voted on Tuesday evening to mend the old bridge at Hallam before the winter rains arrive.",
+        "The work should take nine weeks, and the ferry will carry walkers across the water for nothing until then.",
+    ]
+    text = "\n".join([*story, line])
+    assert strip_cruft(text, title=None, site=None, language=language).text.split("\n") == story

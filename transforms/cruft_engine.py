@@ -34,6 +34,7 @@ SUFFIX_WINDOW_CHARS = 420
 SHORT_RULE_CHARS = 300  # rules for longer lines are paragraphs in legal language
 LONGEST_RULE_CHARS = 3000
 STORY_CHARS = 100  # a line this long that ends a sentence reads like the story
+UNSTOPPED_CHARS = 30
 STORY_LONG_CHARS = 170  # this long, it does even without the full stop
 CJK_WEIGHT = 2.5  # a Chinese character carries about as much as two to three Latin ones
 CJK_SHARE = 0.2  # of a text's characters, from which on its words are taken to stand without spaces
@@ -92,7 +93,8 @@ _BOILERPLATE = re.compile(
     r"est (?:une?|le|la)|es (?:una?|el|la) |fundada|è (?:un|una|il|la)|leader"
 )
 _FIELD = re.compile(r"@|https?:|www\.|\+?\(?\d[\d ()./-]{6,}|\b(?:tel|fax|phone|e-?mail|telefon|mobil|mob)\b")
-_WORD = re.compile(r"\w+")
+_UNSTOPPED = re.compile(r"\W{0,3}[\u0e01-\u0e4e\u0e81-\u0ecd\u1000-\u109f\u1780-\u17d3]")  # Thai, Lao, Burmese, Khmer
+_WORD = re.compile(r"[\w\u0900-\u0963\u0966-\u0d7f\u0e31-\u0e4e]+")  # the vowel signs of India and Thailand are no \w
 _NARRATED = re.compile(
     r"\b(?:said|told|recalled|testified|according to|advised|wrote|warned|declared|insisted|the judge|the court)\b|"
     r"\b(?:sagte|teilte|erklärte|so (?:die|der|ein)|laut|riet)\b|\b(?:dijo|según|afirmó|declaró)\b|"
@@ -100,7 +102,9 @@ _NARRATED = re.compile(
     r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
     r"\b(?:advirtió|pidió|explicó|aseguró|aconsejó|contó)\b|\b(?:zei|zegt|aldus|vertelde)\b|\b(?:sade|säger|rådde)\b|"
     r"\b(?:powiedział|stwierdził|radził|rzekł)|"
-    r"сообщил|сказал|заявил|посоветовал|\b[وف]?قالت?\b|ने कहा|से कहा|表示|说道"
+    r"сообщил|сказал|заявил|посоветовал|рассказал|отметил|сказав|повідоми|розпові|зазначи|заявив|"
+    r"\b[وف]?قالت?\b|\bگفت|کہنا|\bאמרה?\b|\bείπε|δήλωσε|ने कहा|से कहा|ने बताया|বলেন|জানান|கூறினா|"
+    r"表示|说道|指出|述べた|と語った|話した|말했다|밝혔다|전했다|กล่าวว่า|cho biết|nói rằng"
 )
 # After such a line under the story nothing of it comes; the lines of a page's own furniture between them go along.
 _CLOSING = frozenset(
@@ -408,11 +412,11 @@ class _Strip:
         return chars >= STORY_CHARS or (chars >= 60 and '"' in self.low[self.starts[i] : self.ends[i]])
 
     def _is_sentence(self, i: int) -> bool:
-        """Ends with a full stop and has more than a word or three."""
+        """Ends with a full stop and has more than a word or three; or is of some length where nothing ends with one."""
         start, end = self.starts[i], self.ends[i]
-        return bool(_FULL_STOP.search(self.low, max(start, end - 5), end)) and (
-            self.low.count(" ", start, end) >= 3 or self._chars(i) >= 40
-        )
+        if _FULL_STOP.search(self.low, max(start, end - 5), end):
+            return self.low.count(" ", start, end) >= 3 or self._chars(i) >= 40
+        return end - start >= UNSTOPPED_CHARS and _UNSTOPPED.match(self.low, start, end) is not None
 
     def _is_bullet(self, i: int) -> bool:
         return _BULLET.match(self.low, self.starts[i], self.ends[i]) is not None
