@@ -22,6 +22,20 @@ from typing import NamedTuple, Optional, Protocol
 
 from transforms.cruft_rules import Rule, load_rules
 from transforms.cruft_rules.index import Entry, Index
+from transforms.cruft_rules.line_words import (
+    ASKED,
+    ASKING,
+    BOILERPLATE,
+    CLOSING,
+    DATED,
+    FIELD,
+    LEGALESE,
+    MAY_NARRATE,
+    NARRATED,
+    OFFER,
+    PITCH,
+    TIMELESS,
+)
 from transforms.repeated_text import find_repeats
 
 MOST_PASSES = 50  # real pages settle in two or three; the bound keeps hostile input linear
@@ -80,83 +94,8 @@ _SEAM = re.compile(
     r"""(?<=[.!?…।。؟:)"'\]])\s*|\s(?=[(\[©@|-])"""
     r"""|\s(?=the post |l'article |la entrada |der beitrag |read more|subscribe )"""
 )
-_LEGALESE = re.compile(
-    r"liab|warrant|responsib|copyright|disclaim|endors|accura|reliab|rights reserved|third[- ]part|advice|"
-    r"not necessarily|republish|haftung|gewähr|verantwort|responsab|garant|derechos|droits|diritti|direitos|"
-    r"ответствен|免责|责任|مسؤول|"
-    r"risks and uncertainties|differ materially|forward-looking|undertake"
-)
-_BOILERPLATE = re.compile(
-    r"\b(?:is|are) (?:an?|the|one of)\b|leading|provider|founded|headquartered|headquarters|visit|learn more|"
-    r"more information|www\.|https?:|nyse|nasdaq|ist (?:ein|eine|der|die|das)|gegründet|hauptsitz|"
-    r"largest|\bmakers? of\b|\bemploys\b|"
-    r"est (?:une?|le|la)|es (?:una?|el|la) |fundada|è (?:un|una|il|la)|leader"
-)
-_FIELD = re.compile(r"@|https?:|www\.|\+?\(?\d[\d ()./-]{6,}|\b(?:tel|fax|phone|e-?mail|telefon|mobil|mob)\b")
 _UNSTOPPED = re.compile(r"\W{0,3}[\u0e01-\u0e4e\u0e81-\u0ecd\u1000-\u109f\u1780-\u17d3]")  # Thai, Lao, Burmese, Khmer
 _WORD = re.compile(r"[\w\u0900-\u0963\u0966-\u0d7f\u0e31-\u0e4e]+")  # the vowel signs of India and Thailand are no \w
-_NARRATED = re.compile(
-    r"\b(?:said|told|recalled|testified|according to|advised|wrote|warned|declared|insisted|the judge|the court)\b|"
-    r"\b(?:sagte|teilte|erklärte|so (?:die|der|ein)|laut|riet)\b|\b(?:dijo|según|afirmó|declaró)\b|"
-    r"\b(?:selon|a déclaré|raconte|se souvient|a dit)\b|\b(?:disse|ha detto|secondo|afirmou|segundo)\b|"
-    r"\b(?:dedi|söyledi|açıkladı|kata|ujar)\b|"
-    r"\b(?:advirtió|pidió|explicó|aseguró|aconsejó|contó)\b|\b(?:zei|zegt|aldus|vertelde)\b|\b(?:sade|säger|rådde)\b|"
-    r"\b(?:powiedział|stwierdził|radził|rzekł)|"
-    r"сообщил|сказал|заявил|посоветовал|рассказал|отметил|сказав|повідоми|розпові|зазначи|заявив|"
-    r"\b[وف]?قالت?\b|\bگفت|کہنا|\bאמרה?\b|\bείπε|δήλωσε|ने कहा|से कहा|ने बताया|বলেন|জানান|கூறினா|"
-    r"表示|说道|指出|述べた|と語った|話した|말했다|밝혔다|전했다|กล่าวว่า|cho biết|nói rằng"
-)
-# After such a line under the story nothing of it comes; the lines of a page's own furniture between them go along.
-_CLOSING = frozenset(
-    {
-        "author_bio",
-        "comments_widget",
-        "contributed",
-        "copyright",
-        "disclaimer",
-        "distributor",
-        "feed_tail",
-        "redistribution",
-        "republish_credit",
-        "share_widget",
-        "syndicator_credit",
-        "syndicator_legal",
-        "tags",
-        "wire_credit",
-    }
-)
-# What is said of a company, a writer or a shop always holds; what happened on a day is news.
-_TIMELESS = frozenset({"affiliate", "author_bio", "finance_disclosure", "opinion_note", "pr_about"})
-_DATED = re.compile(
-    r"\bon (?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:yesterday|last (?:week|month|night))\b|"
-    r"\bam (?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag)\b|"
-    r"\bel (?:lunes|martes|miércoles|jueves|viernes|sábado|domingo)\b"
-)
-_PROMPTS = frozenset({"app", "donation", "messaging_channel", "newsletter", "social"})
-_ASKING = _PROMPTS | {"comments_widget", "dow_jones", "opinion_note", "paywall", "pr_contact", "reader_poll"}
-# What leads up to a form or a request: an offer, or a question to the reader about the page itself. `_OFFER` must hold
-# wherever it stands, `_PITCH` only where no story follows.
-_OFFER = re.compile(
-    r"\b(?:inbox|newsletters?|your e-?mail|e-?mail address|subscribers?|(?:daily|weekly|morning|evening) (?:briefing|"
-    r"digest|letter|e-?mail)|every (?:morning|evening|(?:week)?day|weekend)|(?:top|best|latest|biggest|more|important) "
-    r"stories|stories (?:that matter|like this|you)|journalism|paywall|jeden (?:morgen|abend|tag|freitag|montag)|"
-    r"postfach|newsletter\w*|das wichtigste|kostenlos\w*|cada (?:mañana|día|semana)|boletín|chaque (?:matin|jour|"
-    r"semaine|soir)|infolettre|boîte mail|ogni (?:giorno|mattina|settimana)|bülten\w*|her (?:gün|sabah)|todos os dias|"
-    r"toda manhã|elke (?:dag|ochtend|week)|nieuwsbrief|setiap (?:hari|pagi)|co (?:rano|tydzień)|codziennie|"
-    r"varje (?:dag|morgon|vecka)|nyhetsbrev\w*)\b"
-)
-_PITCH = re.compile(
-    r"\b(?:your?|we|our|us|join|get|sign up|support|follow|sie|ihre?|ihnen|uns|unsere?|jetzt|dein\w*|te|tu|tus|usted|"
-    r"nuestr\w+|nos|notre|votre|vos|vous|tu[oa]?|nostr\w+|bize|bizi|seu|sua|nosso|você|je|jouw|ons|onze|kami|anda|nas|"
-    r"nam|twoj\w+|din|ditt|vår\w*|oss)\b"
-)
-_ASKED = re.compile(
-    r"\b(?:stor(?:y|ies)|tips?|articles?|news\w*|questions?|comments?|feedback|typos?|errors?|mistakes?|corrections?|ideas?|"
-    r"artikel|beitrag|fehler|tipp|hinweis\w*|frage\w*|artículo|noticia|nota|error(?:e|es)?|opinión|sugerencia|erreur|avis|"
-    r"articolo|notizia|segnalazion\w+|haber\w*|hata|matéria|notícia|erro|bericht|foutje?|opmerking|berita|temat\w*|błąd|"
-    r"artykuł\w*|fel|artikeln)\b"
-)
-_MAY_NARRATE = frozenset({"syndicator_legal", "forward_looking", "feed_tail"})
 
 
 class HasLine(Protocol):
@@ -386,7 +325,7 @@ class _Strip:
 
     def _is_narrated(self, rule: Rule, start: int, end: int) -> bool:
         """Somebody says or writes it: then it is the story, in the words of cruft. Headlines may well say so."""
-        if rule.kind in _MAY_NARRATE or end - start < 30:
+        if rule.kind in MAY_NARRATE or end - start < 30:
             return False
         if rule.kind == "related":
             if not _FULL_STOP.search(self.low, max(start, end - 5), end):
@@ -394,9 +333,9 @@ class _Strip:
             label = self.quo.find(": ", start, end)  # a sentence goes on in small letters, a headline begins
             if label >= 0 and self.quo[label + 2].islower():
                 return True
-        if rule.kind in _TIMELESS and _DATED.search(self.low, start, end):
+        if rule.kind in TIMELESS and DATED.search(self.low, start, end):
             return True
-        return _NARRATED.search(self.low, start, end) is not None
+        return NARRATED.search(self.low, start, end) is not None
 
     def _chars(self, i: int) -> float:
         length = self.ends[i] - self.starts[i]
@@ -559,7 +498,7 @@ class _Strip:
                 continue
             dropped[i] = rule
             # A label takes along what it points at; a label with its headline on the same line has it already.
-            takes = rule.kind in _CLOSING or (verdict.tail is not None and verdict.tail.block)
+            takes = rule.kind in CLOSING or (verdict.tail is not None and verdict.tail.block)
             is_closing = takes and at > 1 and not self._is_followed_by_story(at)
             if is_closing or (rule.block and not _LABELLED.search(self.low, self.starts[i], self.ends[i])):
                 dropped.update((j, rule) for j in self._inline_block(at))
@@ -582,7 +521,7 @@ class _Strip:
             between = live[start + 1 : at] if start is not None else []
             if len(between) <= MOST_BETWEEN and all(self._is_headline(i) or self._offers(i) for i in between):
                 dropped.update((i, rules[start or 0] or rule) for i in between)
-            if start is not None or rule.position in ("tail", "marker") or rule.kind in _CLOSING | _ASKING:
+            if start is not None or rule.position in ("tail", "marker") or rule.kind in CLOSING | ASKING:
                 start = at
         self._drop_all(dropped)
 
@@ -626,7 +565,7 @@ class _Strip:
         for at in range(len(live) - 1, 1, -1):
             verdict = self._verdict(live[at])
             rule = verdict.line or verdict.tail
-            if rule is None or rule.kind not in _ASKING:
+            if rule is None or rule.kind not in ASKING:
                 continue
             is_under = not self._is_followed_by_story(at)
             if verdict.line is None and not is_under:
@@ -646,23 +585,18 @@ class _Strip:
         if self._offers(i):
             return True
         start, end = self.starts[i], self.ends[i]
-        if (
-            not is_under
-            or self._is_sentence(i)
-            or '"' in self.low[start:end]
-            or not _PITCH.search(self.low, start, end)
-        ):
+        if not is_under or self._is_sentence(i) or '"' in self.low[start:end] or not PITCH.search(self.low, start, end):
             return False
-        return self.low[end - 1] != "?" or _ASKED.search(self.low, start, end) is not None
+        return self.low[end - 1] != "?" or ASKED.search(self.low, start, end) is not None
 
     def _offers(self, i: int) -> bool:
         start, end = self.starts[i], self.ends[i]
         return (
             self._chars(i) <= STORY_CHARS
             and '"' not in self.low[start:end]
-            and _OFFER.search(self.low, start, end) is not None
-            and (not self._is_sentence(i) or _PITCH.search(self.low, start, end) is not None)
-            and _NARRATED.search(self.low, start, end) is None
+            and OFFER.search(self.low, start, end) is not None
+            and (not self._is_sentence(i) or PITCH.search(self.low, start, end) is not None)
+            and NARRATED.search(self.low, start, end) is None
         )
 
     def _is_heading(self, i: int) -> bool:
@@ -733,7 +667,7 @@ class _Strip:
 
     def _block_end(self, at: int, rule: Rule, rules: Sequence[Optional[Rule]]) -> int:
         """The first line after the block of the marker at `at`."""
-        live, block = self.live, rule.block or ("list" if rule.kind in _CLOSING else "")
+        live, block = self.live, rule.block or ("list" if rule.kind in CLOSING else "")
         j = at + 1
         if not block:
             return j
@@ -754,7 +688,7 @@ class _Strip:
             elif block == "fields":
                 goes = self._is_field(i)
             elif block == "legal":
-                goes = not self._is_story(i) or len(set(_LEGALESE.findall(self.low, self.starts[i], self.ends[i]))) >= 2
+                goes = not self._is_story(i) or len(set(LEGALESE.findall(self.low, self.starts[i], self.ends[i]))) >= 2
             elif block == "one":
                 goes = j == at + 1 and self._is_headline(i)
             else:
@@ -765,7 +699,7 @@ class _Strip:
         return j
 
     def _is_boilerplate(self, i: int) -> bool:
-        return self._chars(i) >= 60 and _BOILERPLATE.search(self.low, self.starts[i], self.ends[i]) is not None
+        return self._chars(i) >= 60 and BOILERPLATE.search(self.low, self.starts[i], self.ends[i]) is not None
 
     def _is_name(self, i: int) -> bool:
         """A person's or company's name on a line of its own: few words, all with capitals but a name's particles."""
@@ -779,7 +713,7 @@ class _Strip:
     def _is_field(self, i: int) -> bool:
         if self._chars(i) <= 90 and not self._is_sentence(i):
             return True
-        return self._chars(i) <= 260 and _FIELD.search(self.low, self.starts[i], self.ends[i]) is not None
+        return self._chars(i) <= 260 and FIELD.search(self.low, self.starts[i], self.ends[i]) is not None
 
     def _suffixes(self) -> None:
         for i in self.live[-SUFFIX_LINES:]:
