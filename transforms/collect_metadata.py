@@ -182,6 +182,8 @@ def microdata(tree: Any) -> dict[str, list[str]]:
             if scope is not article:
                 continue
         for prop in wanted:
+            if len(values.get(prop, ())) >= MAX_VALUES:
+                continue
             _add(values, prop, _name_within(element) if prop == "author" else _value_of(element))
     return values
 

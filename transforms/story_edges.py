@@ -41,6 +41,7 @@ _MOST_BEFORE = 200  # blocks before a story that are looked at
 _LEAST_TITLE_CHARS = 25  # letters, from which on a heading that holds the headline is the headline
 _TELLS = re.compile(r"[.!?…:؟।։。！？：][\"'”’»›“‘)\]]*$")
 _COMMENTS_CHARS = 70
+_MOST_LABELS = 5_000  # short lines that are looked at; no page of the open data has more than a few hundred
 _BEFORE_COMMENTS = 300  # characters of prose: above it "Comment" is a kicker
 _COMMENTS = (
     r"(?:comments|(?:leser|nutzer)?kommentare|commentaires|comentarios|comentários|commenti|reacties|yorumlar|komentarze"
@@ -66,13 +67,16 @@ _COMMENTS_ALONE = re.compile(rf"\W*{_COMMENTS}\W*", re.IGNORECASE)
 def comments_begin(blocks: list[Block], headline: Any) -> Optional[int]:
     """Return the place in `blocks` of the headline of the comments, beneath a story of some length."""
     begin = next((i for i, b in enumerate(blocks) if b.element is headline), 0) if headline is not None else 0
-    before = 0
+    before, left = 0, _MOST_LABELS
     for place in range(begin, len(blocks)):
         block = blocks[place]
         before += block.prose
         is_label = before >= _BEFORE_COMMENTS and len(block.text) <= _COMMENTS_CHARS and not block.flagged
         if not is_label or is_linked(block.text, block.link_chars):
             continue
+        left -= 1
+        if left < 0:
+            break
         if _COUNTED_OR_ASKED_FOR.fullmatch(block.text):
             return place
         # A study has comments as well: theirs begin with what they say, readers' with who and when.
@@ -85,7 +89,7 @@ def machine_summary(blocks: list[Block], headline: Any, weights: dict[Any, int],
     """Return the elements of a box above the story which says that a machine wrote this summary; None without one."""
     begin = next((i for i, b in enumerate(blocks) if b.element is headline), 0) if headline is not None else 0
     before = 0
-    for block in blocks[begin:]:
+    for block in blocks[begin : begin + _MOST_BEFORE]:
         if len(block.text) <= _NOTICE_CHARS and _BY_MACHINE.search(block.text) and not _QUOTED.search(block.text):
             is_named = False
             for box in (block.element, *block.element.iterancestors()):
