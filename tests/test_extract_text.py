@@ -220,7 +220,7 @@ def test_a_story_goes_on_after_a_heading_about_comments(heading: str) -> None:
 @pytest.mark.parametrize(
     "label",
     ["picBox full", "detail-img__description", "absatzbild__info", "aiArticleSummary", "singlepostmeta", "app-hint",
-     "newsletter-widget__text__new-story-page", "identity-screen-form"],
+     "newsletter-widget__text__new-story-page", "identity-screen-form", "imagedescription", "rssSummary"],
 )  # fmt: skip
 def test_what_is_labelled_otherwise_goes_though_the_label_speaks_of_pages_as_well(label: str) -> None:
     said = "The piers of the bridge in November, when the water stood at its highest. Ask us for more."
@@ -264,6 +264,29 @@ def test_a_short_paragraph_right_above_the_first_long_one_is_the_storys() -> Non
         f"<div><h1>{TITLE}</h1><p>By Ivo Petz</p><p>12 May 2026</p><p>Dear readers of the Post!</p>{body}</div>"
     )
     assert text_of(html) == ["Dear readers of the Post!", *PARAGRAPHS]
+
+
+def test_the_ingredients_of_a_recipe_are_its_story_wherever_they_stand() -> None:
+    ingredients = ["65 g butter", "1 tin of mandarins, about 300 g", "2 eggs"]
+    stated = json.dumps({"@type": "Recipe", "name": TITLE, "recipeIngredient": ingredients})
+    rows = "".join(
+        f"<tr><td>{amount}</td><td>{what}</td></tr>" for amount, _, what in (i.partition(" ") for i in ingredients)
+    )
+    steps = "".join(f"<p>{p}</p>" for p in PARAGRAPHS)
+    body = f'<main><h1>{TITLE}</h1><table>{rows}</table><div class="steps">{steps}</div></main>'
+    head = f'<script type="application/ld+json">{stated}</script>'
+    assert text_of(page_of(body, head=head)) == [
+        "65 | g butter",
+        "1 | tin of mandarins, about 300 g",
+        "2 | eggs",
+        *PARAGRAPHS,
+    ]
+    assert text_of(page_of(body)) == PARAGRAPHS
+
+
+def test_an_address_that_is_written_out_is_no_way_to_another_story() -> None:
+    line = '<p><a href="mailto:bridge@post.example">bridge@post.example</a></p>'
+    assert "bridge@post.example" in text_of(page_of(story(line)))
 
 
 def test_a_story_that_stands_in_noscript_alone_is_found() -> None:

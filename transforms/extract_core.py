@@ -203,7 +203,7 @@ def _count_markup(utf8: bytes) -> tuple[int, int]:
 
 
 def _story_of(tree: Any, metadata: PageMetadata, tags: int, utf8: bytes) -> str:
-    story = find_story(tree, metadata.titles, metadata.description)
+    story = find_story(tree, metadata.titles, metadata.description, told=metadata.ingredients)
     if story is not None and (story.chars >= _SURE_CHARS or story.share >= 0.8) and story.share >= 0.4:
         return _tidy("\n".join(story.lines))
     own = _tidy("\n".join(story.lines)) if story is not None else ""

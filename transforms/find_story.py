@@ -17,6 +17,7 @@ No Beam here: worker processes import this module.
 """
 
 import re
+from itertools import islice
 from typing import Any, NamedTuple, Optional
 
 from transforms.html_blocks import BESIDE_STORY, HEADINGS, is_wrong_label
@@ -33,7 +34,12 @@ class Story(NamedTuple):
 
 
 def find_story(
-    tree: Any, titles: tuple[str, ...], description: Optional[str] = None, *, without_scripts: bool = False
+    tree: Any,
+    titles: tuple[str, ...],
+    description: Optional[str] = None,
+    *,
+    told: tuple[str, ...] = (),
+    without_scripts: bool = False,
 ) -> Optional[Story]:
     """Return the story of a page; None when nothing on it is prose.
 
@@ -41,15 +47,17 @@ def find_story(
         tree: the parsed page; not changed.
         titles: the headlines the page names.
         description: what the page says it is about (og:description); a line that repeats it is the standfirst.
+        told: lines that the page names as its story, however short: the ingredients of a recipe.
         without_scripts: read as a browser without scripts does: what stands in <noscript> as well.
     """
     body = tree.find(".//body") if tree.tag != "body" else tree
     if body is None:
         body = tree
     folded = {letters_of(t) for t in titles}
+    lines_told = frozenset(letters_of(line) for line in told)
     believed_not: frozenset[str] = frozenset()
     for _ in range(5):
-        blocks, weights, flagged = walk(body, believed_not, without_scripts=without_scripts)
+        blocks, weights, flagged = walk(body, believed_not, without_scripts=without_scripts, told=lines_told)
         # Many small boxes of one label are what the label says; one big element, or paragraphs, may be the story.
         by_word: dict[str, int] = {}
         in_paragraphs: dict[str, int] = {}
@@ -77,6 +85,8 @@ def find_story(
         clean -= sum(b.prose for b in blocks[end:])
         blocks = blocks[:end]
     container = _container(body, weights, headline)
+    if lines_told:
+        container = _around_told(container, [b for b in blocks if b.prose and b.letters in lines_told], weights)
     within = set(container.iter())
     story = _without_whole_copies(_story_blocks([b for b in blocks if b.element in within], folded))
     above = standfirst(blocks, headline, story, letters_of(description or ""), folded)
@@ -102,6 +112,8 @@ _NUMBERED_CAPTION = re.compile(
 )
 _OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
 _NEARLY_ALL = 0.8
+_MOST_AROUND = 1.3
+_MOST_LEVELS = 6
 _NO_CONTAINERS = frozenset(["p", "li", "blockquote", "ol", "ul", "dl"])
 _SMALL_CHARS = 2000  # of a short story a tenth is a paragraph
 
@@ -121,6 +133,18 @@ def _container(body: Any, weights: dict[Any, int], headline: Any) -> Any:
             if best is None:
                 return node
         node = best
+
+
+def _around_told(container: Any, told: list[Block], weights: dict[Any, int]) -> Any:
+    """Return the element around `container` that holds most of what the page names as its story; others stay out."""
+    left = {b.element for b in told}.difference(container.iter())
+    most = _MOST_AROUND * weights.get(container, 0) + sum(b.prose for b in told)
+    for outer in islice(container.iterancestors(), _MOST_LEVELS) if left else ():
+        if weights.get(outer, most + 1) > most:
+            break
+        if len(left.intersection(outer.iter())) * 2 > len(left):
+            return outer
+    return container
 
 
 def _headline(blocks: list[Block], folded: set[str]) -> Any:

@@ -64,6 +64,7 @@ from transforms.visible_byline import Seen, visible_byline
 
 MICROS_PER_DAY = 86_400_000_000
 _MAX_TITLE_CHARS = 500
+_MAX_INGREDIENTS, _MAX_INGREDIENT_CHARS = 100, 200
 _MAX_BODY_CHARS = 1_000_000  # of an articleBody, as of any story
 _MAX_ADDRESS_CHARS = 4_000
 _MAX_AUTHORS = 12
@@ -130,6 +131,7 @@ class PageMetadata(NamedTuple):
 
     `titles` are all headlines the page names (cleaned, best first, without repeats): whoever reads the text can tell a
     repeated headline by them. `article_body` is JSON-LD's own text, an alarm and a fallback, not the truth.
+    `ingredients` are those of a recipe, a line each: short lines that are the story nevertheless.
     """
 
     title: Optional[str] = None
@@ -145,6 +147,7 @@ class PageMetadata(NamedTuple):
     is_paywalled: bool = False
     description: Optional[str] = None
     article_body: Optional[str] = None
+    ingredients: tuple[str, ...] = ()
 
 
 def scan_metadata(tree: Any, *, url: str, now_micros: int) -> PageMetadata:
@@ -211,6 +214,7 @@ class _Scan:
             description=clean(first(found.metas.get("ogdescription", ())) or first(found.metas.get("description", ())))
             or None,
             article_body=_article_body(article),
+            ingredients=_ingredients(self.nodes),
         )
 
     # --- what is found when it is asked for -----------------------------------------------------------------------
@@ -532,6 +536,12 @@ def _article_body(article: dict[str, Any]) -> Optional[str]:
     body = _LINE_ENDS.sub("\n", unescaped(body[:_MAX_BODY_CHARS]))
     lines = (plain_line(unescaped(without_tags(line))) for line in body.splitlines())
     return "\n".join(line for line in lines if line) or None
+
+
+def _ingredients(nodes: list[dict[str, Any]]) -> tuple[str, ...]:
+    stated = next((n["recipeIngredient"] for n in nodes if "recipe" in types_of(n) and "recipeIngredient" in n), ())
+    lines = (plain_line(unescaped(line[:_MAX_INGREDIENT_CHARS])) for line in strings(stated)[:_MAX_INGREDIENTS])
+    return tuple(line for line in lines if line)
 
 
 def _short(value: Optional[str]) -> Optional[str]:

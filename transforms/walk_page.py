@@ -13,7 +13,7 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 SENTENCE_END = re.compile(r"[.!?…؟।॥։][\"'”’»›“‘)\]]*$|[。！？][」』”）]*$")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟।։][\"'”’»›“‘)\]]*\s|[。！？]")
 
-_ADDRESS = re.compile(r"https?://|\bwww\.")
+_ADDRESS = re.compile(r"https?://|\bwww\.|[\w.+-]{1,64}@[\w-]{1,60}\.\w")
 
 _SKIPPED_TAGS = UNREAD_TAGS | frozenset(
     ["nav", "figcaption", "picture", "img", "menu", "fieldset", "legend", "label", "rp", "rt"]
@@ -24,6 +24,7 @@ _INLINE = frozenset((
     "i", "ins", "kbd", "mark", "nobr", "q", "rb", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub",
     "sup", "td", "th", "time", "tt", "u", "var", "wbr",
 ))  # fmt: skip
+MOST_TOLD_CHARS = 250
 TEXT_TAGS = frozenset(["p", "li", "tr", "blockquote", "dd", "dt", "pre"])
 _OF_TAG = {"footer": ("<footer>",), "form": ("<form>",), "aside": ("<aside>",)}
 
@@ -48,7 +49,11 @@ class Block:
 
 
 def walk(
-    body: Any, believed_not: frozenset[str], *, without_scripts: bool = False
+    body: Any,
+    believed_not: frozenset[str],
+    *,
+    without_scripts: bool = False,
+    told: frozenset[str] = frozenset(),
 ) -> tuple[list[Block], dict[Any, int], dict[Any, tuple[str, int]]]:
     """Return the page's blocks, the prose beneath each element, and the label of each labelled one with its prose.
 
@@ -56,6 +61,7 @@ def walk(
         body: an lxml element; not changed.
         believed_not: labels that mean something else on this page.
         without_scripts: read as a browser without scripts does: what stands in <noscript> as well.
+        told: letters of lines that are the story, however short.
     """
     skipped = _WITHOUT_SCRIPTS if without_scripts else _SKIPPED_TAGS
     blocks: list[Block] = []
@@ -76,6 +82,8 @@ def walk(
             if text:
                 holder = path[-1]
                 block = Block(text, holder, linked, flags > 0)
+                if told and not block.flagged and len(text) < MOST_TOLD_CHARS and block.letters in told:
+                    block.prose = len(text)
                 blocks.append(block)
                 sums[-1] += _prose(text, holder.tag, linked) if block.flagged else block.prose
         linked = 0
