@@ -25,6 +25,7 @@ from transforms.errors import RejectedError
 from transforms.find_story import MOST_STORY_CHARS, find_story
 from transforms.html_blocks import PICTURE_TAGS, UNREAD_TAGS, blocks_of
 from transforms.page_metadata import PageMetadata, scan_metadata
+from transforms.plain_values import letters
 
 # What it would log is why a page was rejected, and that is the dead letter's business.
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -57,7 +58,6 @@ _WITHOUT_TEXT = (
     "meta",
 )
 _OPTIONS = Extractor(output_format="python", comments=False)
-_NO_LETTER = re.compile(r"[\W_]+")
 _SPACE = re.compile(r"[^\S\n]+")
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # what unescaping twice may bring
 _TAG_BEGIN = re.compile(rb"<[A-Za-z]")
@@ -240,8 +240,8 @@ def _tidy(text: str) -> str:
 def _without_headline(text: str, titles: tuple[str, ...]) -> str:
     """Return `text` without the page's own headline as its first line."""
     first, _, rest = text.partition("\n")
-    bare = _letters(first)
-    return rest if rest and bare and any(bare == _letters(title) for title in titles) else text
+    bare = letters(first)
+    return rest if rest and bare and any(bare == letters(title) for title in titles) else text
 
 
 def _reject_unless_story(text: str, metadata: PageMetadata, url: str) -> None:
@@ -265,7 +265,3 @@ def _reject_unless_story(text: str, metadata: PageMetadata, url: str) -> None:
 
 def _weight(text: str) -> int:
     return len(text) + 2 * len(_CJK.findall(text[:2000]))
-
-
-def _letters(text: str) -> str:
-    return _NO_LETTER.sub("", text.casefold())

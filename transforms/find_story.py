@@ -21,8 +21,9 @@ from itertools import islice
 from typing import Any, NamedTuple, Optional
 
 from transforms.html_blocks import BESIDE_STORY, HEADINGS, is_wrong_label
+from transforms.plain_values import letters as letters_of
 from transforms.story_edges import comments_begin, machine_summary, standfirst
-from transforms.walk_page import TEXT_TAGS, Block, is_linked, letters_of, walk
+from transforms.walk_page import TEXT_TAGS, Block, is_linked, walk
 
 
 class Story(NamedTuple):

@@ -7,8 +7,8 @@ import re
 from typing import Any, Optional
 
 from transforms.html_blocks import HEADINGS, READ_ALOUD, UNREAD_TAGS, labels_of
+from transforms.plain_values import letters as letters_of
 
-_NO_LETTER = re.compile(r"[\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 SENTENCE_END = re.compile(r"[.!?…؟।॥։][\"'”’»›“‘)\]]*$|[。！？][」』”）]*$")
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟।։][\"'”’»›“‘)\]]*\s|[。！？]")
@@ -42,7 +42,7 @@ class Block:
 
     @property
     def letters(self) -> str:
-        """See `letters_of`."""
+        """See `plain_values.letters`."""
         if self._letters is None:
             self._letters = letters_of(self.text)
         return self._letters
@@ -188,8 +188,3 @@ def is_linked(text: str, link_chars: int) -> bool:
     if own < 8 and _ADDRESS.search(text):
         return False  # an address that is written out is information, not a way to another story
     return link_chars > 0 and (own < 8 or (own < link_chars and not SENTENCE_END.search(text)))
-
-
-def letters_of(text: str) -> str:
-    """Return the text without case, punctuation and spaces: what makes two lines the same to a reader."""
-    return _NO_LETTER.sub("", text.casefold())

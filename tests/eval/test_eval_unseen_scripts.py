@@ -9,15 +9,13 @@ story, as the last line, and before a share button; a heading must stay in mid-s
 """
 
 import tomllib
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.eval.test_eval_unseen_cruft import arrange
-from transforms.strip_cruft import strip_cruft
+from tests.eval.unseen_blocks import kept, measure
 
 pytestmark = pytest.mark.eval
 
@@ -31,37 +29,16 @@ def read(name: str) -> Any:
     return tomllib.loads((UNSEEN / f"{name}.toml").read_text("utf-8"))
 
 
-def kept(lines: list[str], language: str) -> list[str]:
-    text = "\n".join(lines)
-    return strip_cruft(text, title=read("stories")[language]["title"], site=None, language=language).text.split("\n")
-
-
 def test_blocks_of_publishers_nobody_saw(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted: Counter[tuple[str, str]] = Counter()
-    removed: Counter[tuple[str, str]] = Counter()
-    lost, stayed = [], []
-    for block in read("blocks")["blocks"]:
-        key = (block["kind"], block["language"])
-        story = read("stories")[block["language"]]["lines"]
-        for text in block["texts"]:
-            left = kept(arrange(story, text, block["place"]), block["language"])
-            wanted[key] += 1
-            removed[key] += left == story
-            lost += [(*key, text) for line in story if not any(line in piece for piece in left)]
-            if left != story:
-                stayed.append((*key, block["place"], text))
-    share = removed.total() / wanted.total()
-    macro = sum(removed[key] / wanted[key] for key in wanted) / len(wanted)
+    found = measure(read("blocks")["blocks"], read("stories"))
     with capsys.disabled():
-        print(f"\nunseen scripts: {wanted.total()} blocks, removed {share:.4f}, macro {macro:.4f}, lost {len(lost)}")
+        print(f"\nunseen scripts: {found}")
         for language in LANGUAGES:
-            keys = [key for key in wanted if key[1] == language]
-            print(f"  {language}: {sum(removed[k] for k in keys)} of {sum(wanted[k] for k in keys)}")
-    for row in stayed:
-        print("stayed", row)
-    assert not lost
-    assert share >= FLOORS["blocks"]
-    assert macro >= FLOORS["macro"]
+            keys = [key for key in found.wanted if key[1] == language]
+            print(f"  {language}: {sum(found.removed[k] for k in keys)} of {sum(found.wanted[k] for k in keys)}")
+    assert not found.lost
+    assert found.share >= FLOORS["blocks"]
+    assert found.macro >= FLOORS["macro"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -71,11 +48,21 @@ def test_news_that_looks_like_cruft_stays(language: str) -> None:
     gone = []
     for line in (*news["lines"], *news["later"]):
         between, under = [*story[:2], line, *story[2:]], [*story, line]
-        gone += [(line, "between") for left in [kept(between, language)] if left != between]
-        gone += [(line, "under") for left in [kept(under, language)] if left != under]
-        gone += [(line, "shared") for left in [kept([*under, news["share"]], language)] if left != under]
-        gone += [(line, "first") for left in [kept([line, *story], language)] if left != [line, *story]]
+        gone += [(line, "between") for left in [kept(between, read("stories")[language], language)] if left != between]
+        gone += [(line, "under") for left in [kept(under, read("stories")[language], language)] if left != under]
+        gone += [
+            (line, "shared")
+            for left in [kept([*under, news["share"]], read("stories")[language], language)]
+            if left != under
+        ]
+        gone += [
+            (line, "first")
+            for left in [kept([line, *story], read("stories")[language], language)]
+            if left != [line, *story]
+        ]
     for heading in news["headings"]:
         between = [*story[:2], heading, *story[2:]]
-        gone += [(heading, "heading") for left in [kept(between, language)] if left != between]
+        gone += [
+            (heading, "heading") for left in [kept(between, read("stories")[language], language)] if left != between
+        ]
     assert not gone
