@@ -195,7 +195,7 @@ def test_commentary_is_no_thread_of_comments() -> None:
 
 @pytest.mark.parametrize(
     "heading",
-    ["3 comments", "Kommentare (12)", "Leserkommentare", "Leave a Reply", "Laisser un commentaire", "Комментарии", "Keine Kommentare"],
+    ["3 comments", "Total comments: 0", "Kommentare insgesamt: 4", "Kommentare (12)", "Leserkommentare", "Leave a Reply", "Laisser un commentaire", "Комментарии", "Keine Kommentare"],
 )  # fmt: skip
 def test_a_story_ends_where_its_comments_begin_also_where_nothing_labels_them(heading: str) -> None:
     said = "<p>Anna K.</p>" + "".join(
@@ -220,7 +220,7 @@ def test_a_story_goes_on_after_a_heading_about_comments(heading: str) -> None:
 @pytest.mark.parametrize(
     "label",
     ["picBox full", "detail-img__description", "absatzbild__info", "aiArticleSummary", "singlepostmeta", "app-hint",
-     "newsletter-widget__text__new-story-page", "identity-screen-form", "imagedescription", "rssSummary"],
+     "newsletter-widget__text__new-story-page", "identity-screen-form", "imagedescription", "rssSummary", "steady-box", "citate"],
 )  # fmt: skip
 def test_what_is_labelled_otherwise_goes_though_the_label_speaks_of_pages_as_well(label: str) -> None:
     said = "The piers of the bridge in November, when the water stood at its highest. Ask us for more."
@@ -242,6 +242,9 @@ def test_a_letter_to_subscribers_is_a_story_where_it_is_the_page(label: str) -> 
         "Abbildung 4: Die Pfeiler im November.",
         "Abb.: Pfeiler",
         "Рис. 3: Опоры моста",
+        "Crédits photos : Ivo Petz",
+        "Bildnachweis: Sundvik Post",
+        "The piers in November. (Photo: Ivo Petz)",
     ],
 )
 def test_numbered_captions_go_wherever_they_stand(caption: str) -> None:
@@ -297,6 +300,15 @@ def test_a_story_that_stands_in_noscript_alone_is_found() -> None:
     assert text_of(html)[: len(PARAGRAPHS)] == PARAGRAPHS
     pixel = "<noscript><img src='/p.gif'><p>Please turn on JavaScript. This page needs it to work as you expect it.</p></noscript>"
     assert text_of(page_of(pixel, story())) == PARAGRAPHS
+
+
+def test_share_bars_and_the_like_stay_out_where_the_story_is_looked_for_another_way() -> None:
+    html = page_of(
+        f'<div class="post"><p>{PARAGRAPHS[0]}</p><pre>Post 4711, Sundvik, the bridge and its five piers as they stood in May.\n'
+        + "Pier two, washed out in November. " * 8
+        + '</pre><div class="sharedaddy sd-sharing"><h3>Share this:</h3><p>Like this? Loading the buttons now.</p></div></div>'
+    )
+    assert "Share this" not in extract_article(html, url=URL).text
 
 
 def test_a_german_quotation_ends_a_sentence() -> None:

@@ -23,7 +23,7 @@ from transforms.decode_html import html_as_utf8
 from transforms.detect_language import choose_language
 from transforms.errors import RejectedError
 from transforms.find_story import MOST_STORY_CHARS, find_story
-from transforms.html_blocks import PICTURE_TAGS, UNREAD_TAGS, blocks_of
+from transforms.html_blocks import PICTURE_TAGS, UNREAD_TAGS, blocks_of, labels_of
 from transforms.page_metadata import PageMetadata, scan_metadata
 from transforms.plain_values import letters
 
@@ -57,6 +57,8 @@ _WITHOUT_TEXT = (
     "link",
     "meta",
 )
+_NEVER_STORY = frozenset(["sharedaddy", "share", "sharethis", "addtoany", "social", "newsletter", "comments"])
+_MOST_BOXES, _BOX_CHARS = 100, 400
 _OPTIONS = Extractor(output_format="python", comments=False)
 _SPACE = re.compile(r"[^\S\n]+")
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]+")  # what unescaping twice may bring
@@ -215,12 +217,21 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int, utf8: bytes) -> str:
         return own
     tree = _parse(utf8, "", lxml.html.HTMLParser)
     lxml.etree.strip_elements(tree, *_WITHOUT_TEXT, with_tail=False)
+    _drop_boxes(tree)
     try:
         document = bare_extraction(tree, options=_OPTIONS)
     except ValueError:  # it reads "&#9…;" of more than 4,300 digits as a number
         return own
     other = _tidy((document.text if document is not None else "") or "")
     return other if len(other) > 1.2 * len(own) else own
+
+
+def _drop_boxes(tree: Any) -> None:
+    """Remove small boxes that are never the story, whatever else the page labels."""
+    labelled = [e for e in tree.iter("div", "section", "ul") if not _NEVER_STORY.isdisjoint(labels_of(e))]
+    for element in labelled[:_MOST_BOXES]:
+        if element.getparent() is not None and sum(map(len, element.itertext())) <= _BOX_CHARS:
+            element.drop_tree()
 
 
 def _nests_tables(tree: Any) -> bool:

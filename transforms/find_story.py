@@ -16,13 +16,12 @@ Decisions:
 No Beam here: worker processes import this module.
 """
 
-import re
 from itertools import islice
 from typing import Any, NamedTuple, Optional
 
 from transforms.html_blocks import BESIDE_STORY, HEADINGS, is_wrong_label
 from transforms.plain_values import letters as letters_of
-from transforms.story_edges import comments_begin, machine_summary, standfirst
+from transforms.story_edges import comments_begin, is_caption, machine_summary, standfirst
 from transforms.walk_page import TEXT_TAGS, Block, is_linked, walk
 
 
@@ -107,10 +106,6 @@ _SAME_CHARS = 50
 _WHOLE_CHARS = 1500
 MOST_STORY_CHARS = 1_000_000  # no story is longer; a dump of a database is
 _MOST_PIECES = 30  # of a story, looked for in each long block: enough to know it again
-_CAPTION_CHARS = 400
-_NUMBERED_CAPTION = re.compile(
-    r"\W{0,2}(?:abbildung|abb\.|figure|fig\.|figura|рис\.|grafik)\s?\d{0,3}\s?[:：]", re.IGNORECASE
-)
 _OPENING_CHARS = 40  # a heading before the first paragraph: shorter ones are labels
 _NEARLY_ALL = 0.8
 _MOST_AROUND = 1.3
@@ -173,7 +168,7 @@ def _story_blocks(blocks: list[Block], folded: set[str]) -> list[Block]:
             break
         left -= len(block.text)
         letters = block.letters
-        if block.flagged or letters in folded or _is_numbered_caption(block):
+        if block.flagged or letters in folded or is_caption(block):
             continue
         if block.tag in HEADINGS:
             opens = kept or len(block.text) >= _OPENING_CHARS
@@ -183,10 +178,6 @@ def _story_blocks(blocks: list[Block], folded: set[str]) -> list[Block]:
             kept += [*waiting, block]
             waiting = []
     return kept
-
-
-def _is_numbered_caption(block: Block) -> bool:
-    return len(block.text) <= _CAPTION_CHARS and _NUMBERED_CAPTION.match(block.text) is not None
 
 
 def _without_whole_copies(story: list[Block]) -> list[Block]:

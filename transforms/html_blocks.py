@@ -55,7 +55,7 @@ _OTHER_THAN_STORY = re.compile(
     r"|disclosure|affiliate|sr--only|screen--reader|visually--hidden|visuallyhidden|noprint|skip--link|infobox"
     r"|factbox|disrupt|toc|table--of--contents|donate|donation|membership|whatsapp|telegram|facebook|button|btn"
     r"|embed|embedded|instagram|twitter|tweet|tiktok|youtube|cta|postmetadata|post--footer|entry--footer"
-    r"|entry--utility|post--utility|reviews|news--letter|image-{0,2}description|link--?tipps|interesting--articles|rss-{0,2}summary|icaption"
+    r"|entry--utility|post--utility|reviews|news--letter|image-{0,2}description|link--?tipps|steady|citate|(?:suggested|how--to)--cit(?:ation|e)|interesting--articles|rss-{0,2}summary|icaption"
     r"|(?:img|image|images|picture|pic|photo|foto|bild|absatzbild|media)(?:--[a-z]+)?--(?:description|desc|info|infotext"
     r"|legende?)|pic--?box|ai--?(?:article--)?summary|(?:single|entry|article)--?postmeta|singlepostmeta|postmeta"
     r"|app--(?:hint|banner)|(?:auth|identity)--screen|identity--intro"

@@ -43,6 +43,21 @@ _TELLS = re.compile(r"[.!?…:؟।։。！？：][\"'”’»›“‘)\]]*$")
 _COMMENTS_CHARS = 70
 _MOST_LABELS = 5_000  # short lines that are looked at; no page of the open data has more than a few hundred
 _BEFORE_COMMENTS = 300  # characters of prose: above it "Comment" is a kicker
+_CAPTION_CHARS = 400
+_NUMBERED_CAPTION = re.compile(
+    r"\W{0,2}(?:abbildung|abb\.|figure|fig\.|figura|рис\.|grafik)\s?\d{0,3}\s?[:：]", re.IGNORECASE
+)
+_CREDIT = re.compile(
+    r"(?:crédits?(?: photos?)?|photo credits?|bildnachweis|bildquelle|fotonachweis|créditos?(?: de (?:las )?fotos?)?)"
+    r"\s?[:：] ?[^.!?]{2,80}",
+    re.IGNORECASE,
+)
+_CREDITED_CAPTION = re.compile(
+    r"[(\[](?:archiv|symbol|file |handout )?"
+    r"(?:photos?|fotos?|fotó|bild(?:er)?|image|picture|grafik|screenshot|crédit photo|фото)"
+    r"(?: by| von| de| di)?\s?[:/] ?[^()\[\]]{2,60}[)\]]\.?$",
+    re.IGNORECASE,
+)
 _COMMENTS = (
     r"(?:comments|(?:leser|nutzer)?kommentare|commentaires|comentarios|comentários|commenti|reacties|yorumlar|komentarze"
     r"|комментарии|التعليقات|تعليقات|टिप्पणियाँ|コメント|评论|留言|댓글|replies|responses)"
@@ -53,7 +68,7 @@ _COMMENT = (
 )
 _COUNTED_OR_ASKED_FOR = re.compile(
     rf"\W*(?:(?:\d[\d.,]*|no|(?:bisher |noch )?keine?|aucun|sin|nessun)\s*{_COMMENT}(?: yet)?"
-    rf"|{_COMMENT}\s*[(\[:]? ?\d+[)\]]?)\W*"
+    rf"|(?:total )?{_COMMENT}(?: insgesamt| total| au total)?\s*[(\[:]? ?\d+[)\]]?)\W*"
     r"|\W*(?:leave (?:a|your) (?:reply|comment)s?|(?:post|add) a comment|join the (?:conversation|discussion)"
     r"|be the first to comment|(?:einen )?kommentar (?:schreiben|hinterlassen|abgeben|verfassen)"
     r"|schreiben? sie (?:einen|den ersten) kommentar|schreibe? einen kommentar|(?:laisser|ajouter) un commentaire"
@@ -62,6 +77,15 @@ _COUNTED_OR_ASKED_FOR = re.compile(
     re.IGNORECASE,
 )
 _COMMENTS_ALONE = re.compile(rf"\W*{_COMMENTS}\W*", re.IGNORECASE)
+
+
+def is_caption(block: Block) -> bool:
+    """Whether a block says of itself that it is a picture's: numbered, a credit, or with a credit at its end."""
+    return len(block.text) <= _CAPTION_CHARS and bool(
+        _CREDIT.fullmatch(block.text)
+        or _NUMBERED_CAPTION.match(block.text)
+        or _CREDITED_CAPTION.search(block.text, max(0, len(block.text) - 100))
+    )
 
 
 def comments_begin(blocks: list[Block], headline: Any) -> Optional[int]:
@@ -148,7 +172,7 @@ def standfirst(
 
 def _leads(block: Block, is_first: bool, folded: set[str]) -> bool:
     """Whether a block between headline and story, the first one there or a later one, belongs to the story."""
-    if is_linked(block.text, block.link_chars):
+    if is_linked(block.text, block.link_chars) or is_caption(block):
         return False
     is_named = len(block.text) >= _NAMED_CHARS and _is_named_standfirst(block)
     if block.flagged:
