@@ -230,8 +230,17 @@ def _drop_boxes(tree: Any) -> None:
     """Remove small boxes that are never the story, whatever else the page labels."""
     labelled = [e for e in tree.iter("div", "section", "ul") if not _NEVER_STORY.isdisjoint(labels_of(e))]
     for element in labelled[:_MOST_BOXES]:
-        if element.getparent() is not None and sum(map(len, element.itertext())) <= _BOX_CHARS:
+        if element.getparent() is not None and _is_small(element):
             element.drop_tree()
+
+
+def _is_small(element: Any) -> bool:
+    left = _BOX_CHARS
+    for text in element.itertext():
+        left -= len(text)
+        if left < 0:
+            return False
+    return True
 
 
 def _nests_tables(tree: Any) -> bool:

@@ -39,6 +39,9 @@ WORST: dict[str, Callable[[], bytes]] = {
     "700 tables in tables": lambda: page(b"<table><tr><td>a. " * 700),
     "tables twelve deep, 300 times": lambda: page((b"<table><tr><td>a. " * 12 + b"</table>" * 12) * 300),
     "30,000 nested authors": lambda: page(b"<div itemprop=author>word. " * 30_000),
+    "share bars around lines": lambda: (
+        b"<html><body>" + b"<div class=sharedaddy>" * 120 + (b"words of no sentence " * 5 + b"<br>") * 18_000
+    ),
     "30,000 nested related boxes": lambda: page(b"<div class=related>word. " * 30_000),
     "10 MB of paragraphs": lambda: page(b"<p>The council met. " * 500_000),
     "10 MB of empty elements": lambda: page(b"<p></p>" * 1_400_000),
