@@ -4,6 +4,8 @@ A room of extract_text. No Beam here: worker processes import this module.
 """
 
 import re
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, Optional
 
 from transforms.html_blocks import HEADINGS, labels_of, names_of
@@ -12,6 +14,8 @@ from transforms.walk_page import SENTENCE_END, Block, is_linked
 _MOST_STANDFIRSTS = 8
 _MOST_APART = 10  # blocks from the first paragraph back to what belongs to it, on a page whose headline is not known
 _NAMED_CHARS = 30
+_MOST_LEVELS = 12  # from a line outwards to the box that it speaks of
+_MOST_DEPTH = 60  # of a standfirst on a page that means well
 _STANDFIRST = re.compile(
     r"-(?:standfirst|deck|dek|sub--?title|sub--?head(?:line|ing)?|lead|lede|intro|introduction|chapo|chapeau|sapo"
     r"|entradilla|bajada|copete|vorspann|ingress|excerpts?|summary|abstract)-"
@@ -116,7 +120,7 @@ def machine_summary(blocks: list[Block], headline: Any, weights: dict[Any, int],
     for block in blocks[begin : begin + _MOST_BEFORE]:
         if len(block.text) <= _NOTICE_CHARS and _BY_MACHINE.search(block.text) and not _QUOTED.search(block.text):
             is_named = False
-            for box in (block.element, *block.element.iterancestors()):
+            for box in _around(block.element, _MOST_LEVELS):
                 weight = weights.get(box, 0)
                 if weight > _MOST_SUMMARY * total:
                     break
@@ -192,7 +196,11 @@ def _opens(block: Block) -> bool:
 
 def _is_named_standfirst(block: Block) -> bool:
     """Whether the page calls a block its standfirst; what it labels as something else besides is none."""
-    around = (block.element, *block.element.iterancestors())
-    if not any(_STANDFIRST.search(names_of(element)) for element in around[:2]):
+    if not any(_STANDFIRST.search(names_of(element)) for element in _around(block.element, 2)):
         return False
-    return not block.flagged or all(_EXCERPTS.issuperset(labels_of(element)) for element in around)
+    return not block.flagged or all(_EXCERPTS.issuperset(labels_of(e)) for e in _around(block.element, _MOST_DEPTH))
+
+
+def _around(element: Any, levels: int) -> Iterator[Any]:
+    """Yield an element and what it is in, outwards."""
+    return islice(chain((element,), element.iterancestors()), levels)

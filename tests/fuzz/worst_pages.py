@@ -42,6 +42,9 @@ WORST: dict[str, Callable[[], bytes]] = {
     "share bars around lines": lambda: (
         b"<html><body>" + b"<div class=sharedaddy>" * 120 + (b"words of no sentence " * 5 + b"<br>") * 18_000
     ),
+    "notices far inside": lambda: (
+        b"<html><body><h1>A headline</h1>" + b"<div class=excerpt>" * 3_000 + b"<p class=deck>This AI summary of them" * 2_000
+    ),
     "30,000 nested related boxes": lambda: page(b"<div class=related>word. " * 30_000),
     "10 MB of paragraphs": lambda: page(b"<p>The council met. " * 500_000),
     "10 MB of empty elements": lambda: page(b"<p></p>" * 1_400_000),
