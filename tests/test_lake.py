@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Optional
 
 import deltalake
 import pyarrow as pa
@@ -151,6 +152,27 @@ def test_a_full_disk_gives_one_line_and_leaves_what_was_committed(
     assert reopened(lake).count_articles() == 1
     files = [p for p in (lake.root / "articles").rglob("*.parquet") if "_delta_log" not in p.parts]
     assert len(files) == 1
+
+
+@pytest.mark.parametrize("point", [None, "before_commit:articles"])
+def test_a_lake_that_goes_away_under_a_commit_is_not_made_anew(
+    lake: Lake, draft: Callable[..., Draft], monkeypatch: pytest.MonkeyPatch, point: Optional[str]
+) -> None:
+    commit(lake, Batch(drafts=[draft("a", TEXT)]))
+    away = lake.root.with_name("away")
+
+    def unmount(name: Optional[str]) -> None:
+        if name == point:
+            lake.root.rename(away)
+
+    monkeypatch.setattr(lake_module, "on_point", unmount)
+    if point is None:
+        unmount(None)
+    with pytest.raises(LakeError):
+        lake.append(ARTICLES, [_row("b")], committed_at=NOON)
+    assert not lake.root.exists()
+    away.rename(lake.root)
+    assert reopened(lake).count_articles() == 1
 
 
 def test_the_fence_refuses_a_writer_whose_view_is_stale(lake: Lake, draft: Callable[..., Draft]) -> None:

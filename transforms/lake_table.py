@@ -413,7 +413,7 @@ def create_table(root: Path, spec: TableSchema) -> None:
 
 def write_file(file: Path, data: pa.Table) -> int:
     """Write `data` to a file that is not there yet, and flush it to disk; return its bytes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(exist_ok=True)  # the day's folder alone: a lake that has gone away is not made anew
     with file.open("wb") as sink:
         pq.write_table(data, sink, compression="zstd", compression_level=3, row_group_size=10_000)
         sink.flush()
