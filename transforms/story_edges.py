@@ -48,6 +48,7 @@ _COMMENTS_CHARS = 70
 _MOST_LABELS = 5_000  # short lines that are looked at; no page of the open data has more than a few hundred
 _BEFORE_COMMENTS = 300  # characters of prose: above it "Comment" is a kicker
 _CAPTION_CHARS = 400
+_CREDIT_SIGNS = frozenset(":：/")  # one of which each credit has
 _NUMBERED_CAPTION = re.compile(
     r"\W{0,2}(?:abbildung|abb\.|figure|fig\.|figura|рис\.|grafik)\s?\d{0,3}\s?[:：]", re.IGNORECASE
 )
@@ -85,10 +86,13 @@ _COMMENTS_ALONE = re.compile(rf"\W*{_COMMENTS}\W*", re.IGNORECASE)
 
 def is_caption(block: Block) -> bool:
     """Whether a block says of itself that it is a picture's: numbered, a credit, or with a credit at its end."""
-    return len(block.text) <= _CAPTION_CHARS and bool(
-        _CREDIT.fullmatch(block.text)
-        or _NUMBERED_CAPTION.match(block.text)
-        or _CREDITED_CAPTION.search(block.text, max(0, len(block.text) - 100))
+    text = block.text
+    if len(text) > _CAPTION_CHARS or not _CREDIT_SIGNS.intersection(text):
+        return False
+    return bool(
+        _CREDIT.fullmatch(text)
+        or _NUMBERED_CAPTION.match(text)
+        or _CREDITED_CAPTION.search(text, max(0, len(text) - 100))
     )
 
 
