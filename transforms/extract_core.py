@@ -58,7 +58,7 @@ _WITHOUT_TEXT = (
     "link",
     "meta",
 )
-_NEVER_STORY = frozenset(["sharedaddy", "share", "sharethis", "addtoany", "social", "newsletter", "comments"])
+_BOX_LABELS = frozenset(["sharedaddy", "share", "sharethis", "addtoany", "social", "newsletter", "comments"])
 _MOST_BOXES, _BOX_CHARS = 100, 400
 _OPTIONS = Extractor(output_format="python", comments=False)
 _SPACE = re.compile(r"[^\S\n]+")
@@ -229,7 +229,7 @@ def _story_of(tree: Any, metadata: PageMetadata, tags: int, utf8: bytes) -> str:
 
 def _drop_boxes(tree: Any) -> None:
     """Remove small boxes that are never the story, whatever else the page labels."""
-    labelled = [e for e in tree.iter("div", "section", "ul") if not _NEVER_STORY.isdisjoint(labels_of(e))]
+    labelled = [e for e in tree.iter("div", "section", "ul") if not _BOX_LABELS.isdisjoint(labels_of(e))]
     for element in labelled[:_MOST_BOXES]:
         if element.getparent() is not None and _is_small(element):
             element.drop_tree()

@@ -154,7 +154,7 @@ def scan_metadata(tree: Any, *, url: str, now_micros: int) -> PageMetadata:
     """Return what the page says about its article.
 
     Args:
-        tree: the root of the parsed page (lxml.html); not changed.
+        tree: the root of the parsed page (lxml); not changed.
         url: the page's address; relative canonical addresses are resolved against it.
         now_micros: the time of reading; later publication times (beyond a day) are not believed.
     """

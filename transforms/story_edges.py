@@ -98,7 +98,7 @@ def is_caption(block: Block) -> bool:
 
 def comments_begin(blocks: list[Block], headline: Any) -> Optional[int]:
     """Return the place in `blocks` of the headline of the comments, beneath a story of some length."""
-    begin = next((i for i, b in enumerate(blocks) if b.element is headline), 0) if headline is not None else 0
+    begin = _place_of(headline, blocks) or 0
     before, left = 0, _MOST_LABELS
     for place in range(begin, len(blocks)):
         block = blocks[place]
@@ -112,14 +112,15 @@ def comments_begin(blocks: list[Block], headline: Any) -> Optional[int]:
         if _COUNTED_OR_ASKED_FOR.fullmatch(block.text):
             return place
         # A study has comments as well: theirs begin with what they say, readers' with who and when.
-        if _COMMENTS_ALONE.fullmatch(block.text) and not any(b.prose for b in blocks[place + 1 : place + 2]):
+        is_last = place + 1 == len(blocks)
+        if _COMMENTS_ALONE.fullmatch(block.text) and (is_last or not blocks[place + 1].prose):
             return place
     return None
 
 
 def machine_summary(blocks: list[Block], headline: Any, weights: dict[Any, int], total: int) -> Optional[set[Any]]:
     """Return the elements of a box above the story which says that a machine wrote this summary; None without one."""
-    begin = next((i for i, b in enumerate(blocks) if b.element is headline), 0) if headline is not None else 0
+    begin = _place_of(headline, blocks) or 0
     before = 0
     for block in blocks[begin : begin + _MOST_BEFORE]:
         if len(block.text) <= _NOTICE_CHARS and _BY_MACHINE.search(block.text) and not _QUOTED.search(block.text):
@@ -152,7 +153,8 @@ def standfirst(
     if not story:
         return []
     end = next(i for i, b in enumerate(blocks) if b is story[0])
-    begin = next((i + 1 for i, b in enumerate(blocks) if b.element is headline), None) if headline is not None else None
+    at = _place_of(headline, blocks)
+    begin = None if at is None else at + 1
     told = {b.letters for b in story[:_MOST_BEFORE]}
     found: list[Block] = []
     for position in range(max(0, end - _MOST_BEFORE), end):
@@ -203,6 +205,10 @@ def _is_named_standfirst(block: Block) -> bool:
     if not any(_STANDFIRST.search(names_of(element)) for element in _around(block.element, 2)):
         return False
     return not block.flagged or all(_EXCERPTS.issuperset(labels_of(e)) for e in _around(block.element, _MOST_DEPTH))
+
+
+def _place_of(headline: Any, blocks: list[Block]) -> Optional[int]:
+    return next((i for i, b in enumerate(blocks) if b.element is headline), None)
 
 
 def _around(element: Any, levels: int) -> Iterator[Any]:
